@@ -1,0 +1,531 @@
+"""The clauses of ordinals, each as a predicate that names its witness (chapter ``spec/ordinals.md``, "Clauses")."""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import TypeAlias
+
+from plumbline_models.contract import Clause, SometimesClause, StateClause, StepClause, Witness
+from plumbline_models.ordinals.queries import coverers, expand, find, summary_of
+from plumbline_models.ordinals.values import (
+    Append,
+    Appended,
+    Cause,
+    Conversation,
+    Event,
+    Failed,
+    Forget,
+    Forgotten,
+    Item,
+    Loss,
+    MessageId,
+    MessageItem,
+    Outcome,
+    Placed,
+    Prune,
+    Refused,
+    Replace,
+    Replaced,
+    RollBack,
+    RolledBack,
+    State,
+    SummaryItem,
+)
+
+Step: TypeAlias = Callable[[State, Event], tuple[State, Outcome]]
+
+
+def clauses(step: Step) -> tuple[Clause[State, Event, Outcome], ...]:
+    """Return the clauses of a machine whose step is ``step`` (ORD-11 and ORD-12 take it again)."""
+    return (*_about_states(), *_about_steps(step), *_about_reach())
+
+
+def _about_states() -> tuple[StateClause[State], ...]:
+    return (
+        StateClause(
+            id="ORD-1",
+            title="rank",
+            sentence="The ordinal of an item MUST be its rank in the context, counted from 0.",
+            breaks=_each(_rank),
+        ),
+        StateClause(
+            id="ORD-2",
+            title="sequence",
+            sentence="Sequence numbers MUST increase in the order of appending and stay below the"
+            " conversation's next sequence number.",
+            breaks=_each(_sequence),
+        ),
+        StateClause(
+            id="ORD-3",
+            title="one place",
+            sentence="An item MUST stand in the context at most once, and not at all while a summary covers it.",
+            breaks=_each(_one_place),
+        ),
+        StateClause(
+            id="ORD-4",
+            title="one cover",
+            sentence="An item that does not stand in the context and is a source of a summary MUST be a source"
+            " of exactly one.",
+            breaks=_each(_one_cover),
+        ),
+        StateClause(
+            id="ORD-5",
+            title="lossless",
+            sentence="Expanding every item of the context through its lineage MUST yield the stored messages,"
+            " in order, once each, less those that were pruned.",
+            breaks=_each(_lossless),
+        ),
+        StateClause(
+            id="ORD-6",
+            title="reference",
+            sentence="Every item that a context or a lineage names MUST be stored in the same conversation.",
+            breaks=_each(_reference),
+        ),
+        StateClause(
+            id="ORD-7",
+            title="depth",
+            sentence="The depth of a summary MUST be one more than the greatest depth of its sources, a message"
+            " counting as -1; hence lineage is acyclic.",
+            breaks=_each(_depth),
+        ),
+        StateClause(
+            id="ORD-8",
+            title="identity",
+            sentence="An id MUST name one message, or one summary, of one conversation.",
+            breaks=_identity,
+            between_parts=True,
+        ),
+        StateClause(
+            id="ORD-9",
+            title="sources",
+            sentence="A summary MUST have at least one source.",
+            breaks=_each(_sources),
+        ),
+    )
+
+
+def _about_steps(step: Step) -> tuple[StepClause[State, Event, Outcome], ...]:
+    return (
+        StepClause(
+            id="ORD-10",
+            title="search",
+            sentence="A search over all messages MUST answer the same before and after a replacement and a rollback.",
+            events=(Replace, RollBack),
+            outcomes=(Replaced, RolledBack),
+            breaks=_search,
+        ),
+        StepClause(
+            id="ORD-11",
+            title="inverse",
+            sentence="Rolling a replacement back MUST restore the whole state before it.",
+            events=(Replace,),
+            outcomes=(Replaced,),
+            breaks=lambda before, event, _outcome, after: _inverse(step, before, event, after),
+        ),
+        StepClause(
+            id="ORD-12",
+            title="revert",
+            sentence="Replacing again what a rollback restored, by the same summary, MUST restore the whole"
+            " state before the rollback.",
+            events=(RollBack,),
+            outcomes=(RolledBack,),
+            breaks=lambda before, event, _outcome, after: _revert(step, before, event, after),
+        ),
+        StepClause(
+            id="ORD-13",
+            title="neighbours",
+            sentence="Items outside a replaced or restored range MUST keep their identity, their text and their order.",
+            events=(Replace, RollBack),
+            outcomes=(Replaced, RolledBack),
+            breaks=_neighbours,
+        ),
+        StepClause(
+            id="ORD-14",
+            title="isolation",
+            sentence="An event MUST NOT change any conversation but the one it names.",
+            breaks=_isolation,
+        ),
+        StepClause(
+            id="ORD-15",
+            title="refusal",
+            sentence="A refusal MUST leave the state as it was.",
+            outcomes=(Refused,),
+            breaks=_refusal,
+            inert=True,
+        ),
+        StepClause(
+            id="ORD-16",
+            title="no failure",
+            sentence="An event MUST NOT run into a constraint of the database.",
+            outcomes=(Failed,),
+            breaks=_no_failure,
+            inert=True,
+        ),
+        StepClause(
+            id="ORD-17",
+            title="loss",
+            sentence="A loss MUST be recorded by a prune or a forget of that item alone, and the record MUST stay.",
+            breaks=_loss,
+        ),
+    )
+
+
+def _about_reach() -> tuple[SometimesClause[State, Event, Outcome], ...]:
+    return (
+        SometimesClause(
+            id="ORD-18",
+            title="condensation",
+            sentence="Sometimes a summary replaces summaries.",
+            reached=lambda _before, event, outcome, _after: (
+                isinstance(event, Replace) and isinstance(outcome, Replaced) and outcome.depth > 0
+            ),
+        ),
+        SometimesClause(
+            id="ORD-19",
+            title="middle",
+            sentence="Sometimes a replacement leaves items on both sides.",
+            reached=_middle,
+        ),
+        SometimesClause(
+            id="ORD-20",
+            title="after a loss",
+            sentence="Sometimes a replacement happens in a conversation that has lost items.",
+            reached=_after_a_loss,
+        ),
+        SometimesClause(
+            id="ORD-21",
+            title="two conversations",
+            sentence="Sometimes a message is appended beside another conversation that has a context.",
+            reached=_two_conversations,
+        ),
+    )
+
+
+def _each(
+    breaks: Callable[[Conversation], Witness | None],
+) -> Callable[[State], Witness | None]:
+    """Lift a predicate about one conversation to states."""
+
+    def over(state: State) -> Witness | None:
+        for at in state.conversations:
+            witness = breaks(at)
+            if witness is not None:
+                return witness
+        return None
+
+    return over
+
+
+def _witness(at: Conversation, row: str, found: str) -> Witness:
+    return Witness(row=f"conversation {at.id}, {row}", found=found)
+
+
+def label(item: Item) -> str:
+    """Name an item in a witness: ``message m1``, ``summary s1``."""
+    return f"{'message' if isinstance(item, MessageItem) else 'summary'} {item.id}"
+
+
+def _rank(at: Conversation) -> Witness | None:
+    for rank, entry in enumerate(at.context):
+        if entry.ordinal != rank:
+            return _witness(
+                at, f"ordinal {entry.ordinal}", f"{label(entry.item)} is item number {rank}"
+            )
+    return None
+
+
+def _sequence(at: Conversation) -> Witness | None:
+    least = 1
+    for message in at.messages:
+        if message.sequence < least:
+            return _witness(
+                at,
+                f"message {message.id}",
+                f"sequence {message.sequence}, at least {least} expected",
+            )
+        least = message.sequence + 1
+    if at.next_sequence < least:
+        return _witness(at, f"next sequence {at.next_sequence}", f"at least {least} expected")
+    return None
+
+
+def _one_place(at: Conversation) -> Witness | None:
+    standing = Counter(entry.item for entry in at.context)
+    for item, times in standing.items():
+        if times > 1:
+            return _witness(at, label(item), f"stands in the context {times} times")
+    covered = coverers(at)
+    for item in standing:
+        if item in covered:
+            return _witness(
+                at,
+                label(item),
+                f"stands in the context and is covered by summary {covered[item][0]}",
+            )
+    return None
+
+
+def _one_cover(at: Conversation) -> Witness | None:
+    standing = {entry.item for entry in at.context}
+    for item, summaries in coverers(at).items():
+        if item not in standing and len(summaries) > 1:
+            return _witness(at, label(item), f"is a source of summaries {', '.join(summaries)}")
+    return None
+
+
+def _lossless(at: Conversation) -> Witness | None:
+    pruned = {
+        message
+        for loss in at.losses
+        if loss.cause is Cause.PRUNED
+        for message in expand(at, loss.item)
+    }
+    expected = [message.id for message in at.messages if message.id not in pruned]
+    found = [message for entry in at.context for message in expand(at, entry.item)]
+    if found == expected:
+        return None
+    rank = next(
+        (
+            rank
+            for rank, pair in enumerate(zip(expected, found, strict=False))
+            if pair[0] != pair[1]
+        ),
+        min(len(expected), len(found)),
+    )
+    return _witness(
+        at,
+        f"expanded message {rank}",
+        f"{_name(found, rank)} found, {_name(expected, rank)} expected",
+    )
+
+
+def _name(messages: list[MessageId], rank: int) -> str:
+    return messages[rank] if rank < len(messages) else "nothing"
+
+
+def _stored(at: Conversation) -> set[Item]:
+    messages: set[Item] = {MessageItem(id=one.id) for one in at.messages}
+    return messages | {SummaryItem(id=one.id) for one in at.summaries}
+
+
+def _reference(at: Conversation) -> Witness | None:
+    stored = _stored(at)
+    for entry in at.context:
+        if entry.item not in stored:
+            return _witness(
+                at, f"ordinal {entry.ordinal}", f"{label(entry.item)} is not stored here"
+            )
+    for summary in at.summaries:
+        for item in summary.sources:
+            if item not in stored:
+                return _witness(
+                    at, f"summary {summary.id}", f"source {label(item)} is not stored here"
+                )
+    return None
+
+
+def _depth(at: Conversation) -> Witness | None:
+    depths: dict[Item, int] = {SummaryItem(id=one.id): one.depth for one in at.summaries}
+    for summary in at.summaries:
+        expected = 1 + max((depths.get(item, -1) for item in summary.sources), default=-1)
+        if summary.depth != expected:
+            return _witness(
+                at, f"summary {summary.id}", f"depth {summary.depth}, {expected} expected"
+            )
+    return None
+
+
+def _identity(state: State) -> Witness | None:
+    seen: set[Item] = set()
+    for at in state.conversations:
+        lost = (loss.item for loss in at.losses if loss.cause is Cause.FORGOTTEN)
+        for item in (*_items_stored(at), *lost):
+            if item in seen:
+                return _witness(at, label(item), "the id names another item as well")
+            seen.add(item)
+    return None
+
+
+def _items_stored(at: Conversation) -> list[Item]:
+    """Return the stored items with their repetitions."""
+    messages: list[Item] = [MessageItem(id=one.id) for one in at.messages]
+    return [*messages, *(SummaryItem(id=one.id) for one in at.summaries)]
+
+
+def _sources(at: Conversation) -> Witness | None:
+    for summary in at.summaries:
+        if not summary.sources:
+            return _witness(at, f"summary {summary.id}", "has no source")
+    return None
+
+
+def search(state: State, term: str) -> tuple[MessageId, ...]:
+    """Return the messages of all conversations whose text contains ``term``."""
+    return tuple(one.id for at in state.conversations for one in at.messages if term in one.text)
+
+
+def _search(before: State, event: Event, outcome: Outcome, after: State) -> Witness | None:
+    """Compare every search at once: all of them answer the same when ids and texts are the same."""
+    del outcome
+    at, then = find(before, event.conversation), find(after, event.conversation)
+    if at is None or then is None or at.messages is then.messages:
+        return None
+    for message in (*at.messages, *then.messages):
+        was, now = search(before, message.text), search(after, message.text)
+        if was != now:
+            return _witness(
+                at, f"search for {message.text[:40]!r}", f"{_list(now)} after, {_list(was)} before"
+            )
+    return None
+
+
+def _list(messages: tuple[MessageId, ...]) -> str:
+    return ", ".join(messages) if messages else "nothing"
+
+
+def _inverse(step: Step, before: State, event: Event, after: State) -> Witness | None:
+    assert isinstance(event, Replace)
+    restored, outcome = step(
+        after, RollBack(conversation=event.conversation, summary=event.summary)
+    )
+    return _same(before, restored, event, f"rolled back: {_said(outcome)}")
+
+
+def _revert(step: Step, before: State, event: Event, after: State) -> Witness | None:
+    assert isinstance(event, RollBack)
+    at = find(before, event.conversation)
+    summary = None if at is None else summary_of(at, event.summary)
+    if summary is None:
+        return Witness(
+            row=f"conversation {event.conversation}, summary {event.summary}",
+            found="was not stored",
+        )
+    again = Replace(
+        conversation=event.conversation,
+        summary=event.summary,
+        text=summary.text,
+        items=summary.sources,
+    )
+    restored, outcome = step(after, again)
+    return _same(before, restored, event, f"replaced again: {_said(outcome)}")
+
+
+def _said(outcome: Outcome) -> str:
+    return outcome.reason.value if isinstance(outcome, Refused) else type(outcome).__name__
+
+
+def _same(before: State, restored: State, event: Replace | RollBack, said: str) -> Witness | None:
+    if restored == before:
+        return None
+    row = f"conversation {event.conversation}, summary {event.summary}"
+    return Witness(row=row, found=f"{said}, and the state is not the one before")
+
+
+def _neighbours(before: State, event: Event, outcome: Outcome, after: State) -> Witness | None:
+    assert isinstance(event, Replace | RollBack)
+    at, then = find(before, event.conversation), find(after, event.conversation)
+    if at is None or then is None:
+        return Witness(row=f"conversation {event.conversation}", found="is gone")
+    summary: Item = SummaryItem(id=event.summary)
+    inside = {summary, *(event.items if isinstance(event, Replace) else _restored(outcome))}
+    was, now = _outside(at, inside), _outside(then, inside)
+    for (item, *_), then_item in zip(was, now, strict=False):
+        if (item, *_) != then_item:
+            return _witness(at, label(item), "is not the same item with the same text afterwards")
+    if len(was) != len(now):
+        return _witness(at, "items outside the range", f"{len(was)} before, {len(now)} after")
+    return None
+
+
+def _restored(outcome: Outcome) -> tuple[Item, ...]:
+    assert isinstance(outcome, RolledBack)
+    return outcome.restored
+
+
+def _outside(at: Conversation, inside: set[Item]) -> list[tuple[Item, str | None]]:
+    texts = {one.id: one.text for one in at.summaries}
+    return [
+        (entry.item, texts.get(entry.item.id) if isinstance(entry.item, SummaryItem) else None)
+        for entry in at.context
+        if entry.item not in inside
+    ]
+
+
+def _isolation(before: State, event: Event, outcome: Outcome, after: State) -> Witness | None:
+    del outcome
+    was = [one for one in before.conversations if one.id != event.conversation]
+    now = [one for one in after.conversations if one.id != event.conversation]
+    if len(was) != len(now):
+        return Witness(row="other conversations", found=f"{len(was)} before, {len(now)} after")
+    for one, then in zip(was, now, strict=True):
+        if one is not then and one != then:
+            return _witness(one, "as a whole", "was changed by an event of another conversation")
+    return None
+
+
+def _refusal(before: State, event: Event, outcome: Outcome, after: State) -> Witness | None:
+    if after is before or after == before:
+        return None
+    row = f"conversation {event.conversation}"
+    return Witness(row=row, found=f"changed although the event was {_said(outcome)}")
+
+
+def _no_failure(before: State, event: Event, outcome: Outcome, after: State) -> Witness | None:
+    del before, after
+    assert isinstance(outcome, Failed)
+    return Witness(
+        row=f"conversation {event.conversation}",
+        found=f"UNIQUE constraint failed: {outcome.constraint}",
+    )
+
+
+def _loss(before: State, event: Event, outcome: Outcome, after: State) -> Witness | None:
+    del outcome
+    at, then = find(before, event.conversation), find(after, event.conversation)
+    if at is None or then is None or at.losses is then.losses:
+        return None
+    for gone in sorted(set(at.losses) - set(then.losses), key=_by_position):
+        return _witness(at, f"loss of {label(gone.item)}", "the record is gone")
+    allowed = _may_lose(event, at)
+    for new in sorted(set(then.losses) - set(at.losses), key=_by_position):
+        if (new.cause, new.item) not in allowed:
+            return _witness(at, f"loss of {label(new.item)}", f"recorded by {type(event).__name__}")
+    return None
+
+
+def _by_position(loss: Loss) -> int:
+    return loss.position
+
+
+def _may_lose(event: Event, at: Conversation) -> set[tuple[Cause, Item]]:
+    match event:
+        case Prune():
+            return {(Cause.PRUNED, entry.item) for entry in at.context}
+        case Forget(messages=messages):
+            return {(Cause.FORGOTTEN, MessageItem(id=message)) for message in messages}
+        case _:
+            return set()
+
+
+def _middle(before: State, event: Event, outcome: Outcome, after: State) -> bool:
+    del before
+    if not isinstance(event, Replace) or not isinstance(outcome, Replaced):
+        return False
+    then = find(after, event.conversation)
+    return then is not None and _stands_between(then.context, event)
+
+
+def _stands_between(context: tuple[Placed, ...], event: Replace) -> bool:
+    return any(entry.item == SummaryItem(id=event.summary) for entry in context[1:-1])
+
+
+def _after_a_loss(before: State, event: Event, outcome: Outcome, after: State) -> bool:
+    del after
+    at = find(before, event.conversation)
+    return isinstance(outcome, Replaced) and at is not None and bool(at.losses)
+
+
+def _two_conversations(before: State, event: Event, outcome: Outcome, after: State) -> bool:
+    del after
+    return isinstance(outcome, Appended) and any(
+        one.context for one in before.conversations if one.id != event.conversation
+    )

@@ -1,0 +1,79 @@
+"""Questions about a state of ordinals, asked by its step, its clauses and its variants."""
+
+from collections.abc import Iterable
+
+from plumbline_models.ordinals.values import (
+    Conversation,
+    ConversationId,
+    Item,
+    MessageId,
+    MessageItem,
+    Ordinal,
+    Placed,
+    Sequence,
+    State,
+    Summary,
+    SummaryId,
+    SummaryItem,
+)
+
+
+def find(state: State, conversation: ConversationId) -> Conversation | None:
+    """Return the conversation of that id, or None."""
+    return next((one for one in state.conversations if one.id == conversation), None)
+
+
+def settle(state: State, changed: Conversation) -> State:
+    """Return the state in which ``changed`` stands for the conversation of its id; all others stay."""
+    return State(
+        conversations=tuple(changed if one.id == changed.id else one for one in state.conversations)
+    )
+
+
+def ranked(items: Iterable[Item]) -> tuple[Placed, ...]:
+    """Place items at their ranks 0..n-1: what a host that stores no ordinals observes."""
+    return tuple(Placed(ordinal=Ordinal(rank), item=item) for rank, item in enumerate(items))
+
+
+def summary_of(at: Conversation, summary: SummaryId) -> Summary | None:
+    """Return the stored summary of that id, or None."""
+    return next((one for one in at.summaries if one.id == summary), None)
+
+
+def expand(at: Conversation, item: Item) -> tuple[MessageId, ...]:
+    """Return the messages that an item stands for, through its lineage, in the order of the lineage.
+
+    A message that is not stored stands for itself and a summary that is not stored for nothing. A lineage that
+    leads back to itself is followed once.
+    """
+    by_id = {one.id: one for one in at.summaries}
+    found: list[MessageId] = []
+    waiting: list[Item] = [item]
+    seen: set[SummaryId] = set()
+    while waiting:
+        match waiting.pop():
+            case MessageItem(id=message):
+                found.append(message)
+            case SummaryItem(id=summary):
+                if summary in by_id and summary not in seen:
+                    seen.add(summary)
+                    waiting.extend(reversed(by_id[summary].sources))
+    return tuple(found)
+
+
+def position(at: Conversation, item: Item) -> Sequence:
+    """Return the sequence number of the first message that an item covers; 0 when it covers none."""
+    for message in expand(at, item)[:1]:
+        for stored in at.messages:
+            if stored.id == message:
+                return stored.sequence
+    return Sequence(0)
+
+
+def coverers(at: Conversation) -> dict[Item, list[SummaryId]]:
+    """Return, for each item that is a source, the summaries that name it."""
+    found: dict[Item, list[SummaryId]] = {}
+    for summary in at.summaries:
+        for item in summary.sources:
+            found.setdefault(item, []).append(summary.id)
+    return found
