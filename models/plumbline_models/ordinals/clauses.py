@@ -156,7 +156,6 @@ def _about_steps(step: Step) -> tuple[StepClause[State, Event, Outcome], ...]:
             id="ORD-16",
             title="no failure",
             sentence="An event MUST NOT run into a constraint of the database.",
-            outcomes=(Failed,),
             breaks=_no_failure,
             inert=True,
         ),
@@ -471,7 +470,8 @@ def _refusal(before: State, event: Event, outcome: Outcome, after: State) -> Wit
 
 def _no_failure(before: State, event: Event, outcome: Outcome, after: State) -> Witness | None:
     del before, after
-    assert isinstance(outcome, Failed)
+    if not isinstance(outcome, Failed):
+        return None
     return Witness(
         row=f"conversation {event.conversation}",
         found=f"UNIQUE constraint failed: {outcome.constraint}",

@@ -1,0 +1,164 @@
+"""Connections, transactions, versions and stored answers: what every machine over SQLite stands on."""
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import apsw
+
+from plumbline.schema import MIGRATIONS
+from plumbline_spec.codec import canonical, digest
+from plumbline_spec.errors import CouldNotFinish, PlumblineError, RequestReused, UnusableInput
+from plumbline_spec.host import RequestId
+
+E = TypeVar("E")
+O = TypeVar("O")  # noqa: E741 - the letters of the contract
+
+BUSY_TIMEOUT_MS = 30_000
+MEMORY = ":memory:"
+SYNCHRONOUS_FULL = 2
+
+
+class SettingNotKept(PlumblineError):
+    """SQLite answered another value for a setting than the one that was asked for."""
+
+    def __init__(self, setting: str, wanted: object, answered: object) -> None:
+        super().__init__(
+            f"{setting} is {answered!r} and not {wanted!r}: this file system or this build of SQLite cannot keep "
+            "the durability that is promised; put the database on a local disk"
+        )
+
+
+def open_database(path: str, migrations: tuple[str, ...] = MIGRATIONS) -> apsw.Connection:
+    """Open or create a Plumbline database and bring it to the current version.
+
+    WAL with ``synchronous=FULL`` and foreign keys, each read back. Raises ``UnusableInput`` for a file that is not
+    a Plumbline database or has a newer version, ``SettingNotKept``, or ``apsw.Error``; the file is then unchanged.
+    """
+    db = apsw.Connection(path)
+    try:
+        db.set_busy_timeout(BUSY_TIMEOUT_MS)
+        db.transaction_mode = "IMMEDIATE"
+        _recognise(db, path, len(migrations))
+        _settle(db, path)
+        _migrate(db, path, migrations)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _settle(db: apsw.Connection, path: str) -> None:
+    wanted: dict[str, object] = {
+        "journal_mode": "memory" if path == MEMORY else "wal",
+        "synchronous": SYNCHRONOUS_FULL,
+        "foreign_keys": 1,
+        "trusted_schema": 0,
+    }
+    for setting, value in wanted.items():
+        db.pragma(setting, value)
+        answered: object = db.pragma(setting)
+        if answered != value:
+            raise SettingNotKept(setting, value, answered)
+
+
+def version_of(db: apsw.Connection) -> int:
+    """Return the number of the last migration of a Plumbline database; 0 for an empty file.
+
+    Raises ``UnusableInput`` when the file holds tables and none of them is ``plumbline_meta``.
+    """
+    if db.table_exists("main", "plumbline_meta"):
+        return integer(db, "SELECT value FROM plumbline_meta WHERE key = 'version'")
+    if integer(db, "SELECT count(*) FROM sqlite_schema"):
+        raise UnusableInput("it holds tables that are not Plumbline's")
+    return 0
+
+
+def _recognise(db: apsw.Connection, path: str, newest: int) -> int:
+    try:
+        version = version_of(db)
+    except (UnusableInput, apsw.NotADBError, ValueError) as error:
+        raise UnusableInput(
+            f"{path} is not a Plumbline database ({error}); name another file, or one that does not exist yet"
+        ) from error
+    if version > newest:
+        raise UnusableInput(
+            f"{path} has version {version} and this Plumbline knows versions up to {newest}; "
+            "nothing was changed: install a newer Plumbline to open it"
+        )
+    return version
+
+
+def _migrate(db: apsw.Connection, path: str, migrations: tuple[str, ...]) -> None:
+    if _recognise(db, path, len(migrations)) == len(migrations):
+        return
+    with transaction(db):
+        version = _recognise(db, path, len(migrations))
+        db.execute(
+            "CREATE TABLE IF NOT EXISTS plumbline_meta"
+            " (key TEXT NOT NULL PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID"
+        )
+        for migration in migrations[version:]:
+            db.execute(migration)
+        db.execute(
+            "INSERT OR REPLACE INTO plumbline_meta VALUES ('version', ?)", (len(migrations),)
+        )
+
+
+@contextmanager
+def transaction(db: apsw.Connection) -> Generator[None]:
+    """Run a block in one transaction: committed on success, rolled back when anything is raised.
+
+    The outermost begins IMMEDIATE, so no writer is refused half-way; inside another it is a savepoint.
+    """
+    with db:
+        yield
+
+
+def answered(
+    db: apsw.Connection,
+    request: RequestId | None,
+    event: E,
+    apply: Callable[[apsw.Connection, E], O],
+    decode: Callable[[bytes], O],
+) -> O:
+    """Apply one event in one transaction, or answer its request id again (ENV-1, ENV-2).
+
+    Raises ``RequestReused`` when the id was used for another event; ``CouldNotFinish`` when the database stayed
+    busy. In both cases nothing was done.
+    """
+    try:
+        with transaction(db):
+            if request is None:
+                return apply(db, event)
+            return _once(db, request, event, apply, decode)
+    except apsw.BusyError as error:
+        raise CouldNotFinish(
+            f"the database stayed busy for {BUSY_TIMEOUT_MS} ms; nothing was done: try again"
+        ) from error
+
+
+def _once(
+    db: apsw.Connection,
+    request: RequestId,
+    event: E,
+    apply: Callable[[apsw.Connection, E], O],
+    decode: Callable[[bytes], O],
+) -> O:
+    name = digest(event)
+    rows = db.execute("SELECT event, outcome FROM requests WHERE request = ?", (request,))
+    for stored, outcome in rows:
+        if stored != name:
+            raise RequestReused(request)
+        assert isinstance(outcome, bytes)
+        return decode(outcome)
+    fresh = apply(db, event)
+    db.execute("INSERT INTO requests VALUES (?, ?, ?)", (request, name, canonical(fresh)))
+    return fresh
+
+
+def integer(db: apsw.Connection, query: str, bindings: tuple[apsw.SQLiteValue, ...] = ()) -> int:
+    """Return the one integer that a query answers."""
+    value = db.execute(query, bindings).get
+    assert isinstance(value, int)
+    return value

@@ -1,0 +1,93 @@
+"""The tables of a Plumbline database, as numbered migrations: the one place that holds SQL of structure.
+
+A database carries the number of its last migration in ``plumbline_meta``. A migration is never edited once it was
+released; a change is a further one.
+
+Where an item stands. ``context.position`` is the sequence number of the first message that the item covers: a
+message's own, a summary's first source's. Sequence numbers come from ``conversations.next_sequence`` and are never
+reused, so a position is a function of lineage: nothing is ever renumbered, a replacement touches only the rows that it
+removes, and ``lineage`` alone puts a rollback back where it was. The ordinal of an item is its rank by position and is
+not stored.
+"""
+
+ENVELOPE = """
+CREATE TABLE requests (
+    request TEXT NOT NULL PRIMARY KEY,
+    event   TEXT NOT NULL,              -- digest of the event's canonical bytes
+    outcome BLOB NOT NULL               -- the outcome's canonical bytes
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER requests_stay BEFORE UPDATE ON requests
+BEGIN SELECT RAISE(ABORT, 'a stored answer is never changed'); END;
+"""
+
+ORDINALS = """
+CREATE TABLE conversations (
+    conversation  TEXT NOT NULL PRIMARY KEY,
+    next_sequence INTEGER NOT NULL DEFAULT 1 CHECK (next_sequence >= 1),
+    items         INTEGER NOT NULL DEFAULT 0 CHECK (items >= 0)   -- length of the context
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE messages (
+    message      TEXT NOT NULL PRIMARY KEY,
+    conversation TEXT NOT NULL REFERENCES conversations,
+    sequence     INTEGER NOT NULL CHECK (sequence >= 1),
+    text         TEXT NOT NULL,
+    UNIQUE (conversation, sequence)
+) STRICT;
+
+CREATE TABLE summaries (
+    summary      TEXT NOT NULL PRIMARY KEY,
+    conversation TEXT NOT NULL REFERENCES conversations,
+    depth        INTEGER NOT NULL CHECK (depth >= 0),
+    text         TEXT NOT NULL
+) STRICT;
+CREATE INDEX summaries_of_conversation ON summaries (conversation, summary);
+
+CREATE TABLE lineage (
+    summary  TEXT NOT NULL REFERENCES summaries,
+    position INTEGER NOT NULL CHECK (position >= 1),
+    message  TEXT UNIQUE REFERENCES messages,
+    source   TEXT UNIQUE REFERENCES summaries (summary) CHECK (source <> summary),
+    PRIMARY KEY (summary, position),
+    CHECK ((message IS NULL) <> (source IS NULL))
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE context (
+    conversation TEXT NOT NULL REFERENCES conversations,
+    position     INTEGER NOT NULL CHECK (position >= 1),
+    message      TEXT UNIQUE REFERENCES messages,
+    summary      TEXT UNIQUE REFERENCES summaries,
+    PRIMARY KEY (conversation, position),
+    CHECK ((message IS NULL) <> (summary IS NULL))
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE losses (
+    conversation TEXT NOT NULL REFERENCES conversations,
+    position     INTEGER NOT NULL CHECK (position >= 1),
+    cause        TEXT NOT NULL CHECK (cause IN ('forgotten', 'pruned')),
+    message      TEXT,
+    summary      TEXT,
+    PRIMARY KEY (conversation, position, cause),
+    CHECK ((message IS NULL) <> (summary IS NULL)),
+    CHECK (cause = 'pruned' OR message IS NOT NULL)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX forgotten_messages ON losses (message) WHERE cause = 'forgotten';
+
+CREATE TRIGGER messages_stay BEFORE UPDATE ON messages
+BEGIN SELECT RAISE(ABORT, 'a stored message is never changed'); END;
+CREATE TRIGGER summaries_stay BEFORE UPDATE ON summaries
+BEGIN SELECT RAISE(ABORT, 'a stored summary is never changed'); END;
+CREATE TRIGGER lineage_stays BEFORE UPDATE ON lineage
+BEGIN SELECT RAISE(ABORT, 'a lineage is never changed'); END;
+CREATE TRIGGER losses_stay BEFORE UPDATE ON losses
+BEGIN SELECT RAISE(ABORT, 'the record of a loss is never changed'); END;
+CREATE TRIGGER losses_remain BEFORE DELETE ON losses
+BEGIN SELECT RAISE(ABORT, 'the record of a loss is never removed'); END;
+CREATE TRIGGER sequence_grows BEFORE UPDATE OF next_sequence ON conversations
+WHEN new.next_sequence < old.next_sequence
+BEGIN SELECT RAISE(ABORT, 'a sequence number is never issued again'); END;
+"""
+
+MIGRATIONS = (ENVELOPE, ORDINALS)
+"""Migration number n (counted from 1) leads from version n - 1 to version n."""

@@ -1,0 +1,203 @@
+"""Explore: every reachable state of a small scope, breadth first.
+
+Theory of operation. From the initial state, every event that ``Machine.events`` offers is taken; a state that was not
+seen before joins the next level. State clauses are judged once in each state, step clauses once on each transition
+that they apply to. Because the walk is breadth first, the trace to the first broken clause is a shortest one. A
+refusal hands back the very state it got, so it costs a comparison of identity and no more.
+"""
+
+import gc
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Generic, TypeVar
+
+from msgspec import Struct
+
+from plumbline_models.contract import Machine
+from plumbline_spec.clause_table import Broken, ClauseTable, Progress, silent
+from plumbline_spec.codec import digest
+from plumbline_spec.coverage import Coverage
+
+S = TypeVar("S")
+E = TypeVar("E")
+O = TypeVar("O")  # noqa: E741 - the letters of the contract
+C = TypeVar("C")
+
+MAX_STATES = 1_000_000
+PROGRESS_STATES = 5_000
+FINGERPRINT_BITS = 128
+
+
+class Counterexample(Struct, Generic[E], frozen=True, kw_only=True):
+    """A shortest trace whose last step breaks clauses."""
+
+    events: tuple[E, ...]
+    broken: tuple[Broken, ...]
+
+
+class Exploration(Struct, Generic[S, E, O, C], frozen=True, kw_only=True):
+    """What a walk found."""
+
+    states: int
+    transitions: int
+    depth: int
+    """The greatest number of events that a state is away from the initial one."""
+    bound: str | None
+    """The bound that stopped the walk, or None when the scope was completed."""
+    clauses: tuple[str, ...]
+    """The clauses judged."""
+    never_enabled: tuple[str, ...]
+    """Events that the scope offered and that no step accepted: none changed the state."""
+    never_reached: tuple[str, ...]
+    """Reachability clauses that no step reached; a failure when the scope was completed."""
+    counterexample: Counterexample[E] | None
+    coverage: Coverage[S, E, O, C]
+    fingerprint: int | None = None
+    """The sum of the digests of all states, equal for equal sets of states; None when not asked for."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether every reachable state of the scope was visited."""
+        return self.bound is None and self.counterexample is None
+
+    @property
+    def holds(self) -> bool:
+        """Whether the scope was completed and nothing is broken or unreached."""
+        return self.complete and not self.never_reached
+
+
+class Walk(Generic[S, E, O, C]):
+    """A breadth-first walk in progress: the states seen, and how each was reached first."""
+
+    def __init__(self, machine: Machine[S, E, O, C], without: frozenset[str] = frozenset()) -> None:
+        self.machine = machine
+        self.table: ClauseTable[S, E, O] = ClauseTable(machine.clauses, without=without)
+        self.seen: dict[S, int] = {machine.initial: 0}
+        self.parents: list[tuple[int, E] | None] = [None]
+        self.tally: Counter[tuple[type, O, bool]] = Counter()
+        self.reached: set[str] = set()
+        self.transitions = 0
+
+    def trace_to(self, index: int) -> tuple[E, ...]:
+        """Return the events by which the state of that number was reached first."""
+        events: list[E] = []
+        while (step := self.parents[index]) is not None:
+            index, event = step
+            events.append(event)
+        return tuple(reversed(events))
+
+    def expand(self, state: S, scope: C) -> Iterator[tuple[E, O, S, bool]]:
+        """Take every event in ``state``; yield the steps, and whether each leads to a new state."""
+        machine, seen, tally, parents = self.machine, self.seen, self.tally, self.parents
+        step, index = machine.step, seen[state]
+        for event in machine.events(state, scope):
+            after, outcome = step(state, event)
+            self.transitions += 1
+            tally[type(event), outcome, after is not state] += 1
+            new = after is not state and after not in seen
+            if new:
+                seen[after] = len(parents)
+                parents.append((index, event))
+            yield event, outcome, after, new
+
+    def broken(self, before: S, event: E, outcome: O, after: S, *, new: bool) -> list[Broken]:
+        """Judge one step, and its state when it is new; note which reachability clauses it reaches."""
+        table = self.table
+        for clause in table.sometimes:
+            if clause.id not in self.reached and clause.reached(before, event, outcome, after):
+                self.reached.add(clause.id)
+        found: list[Broken] = []
+        for one in table.of_step(event, outcome):
+            if one.inert or after is not before:
+                witness = one.breaks(before, event, outcome, after)
+                if witness is not None:
+                    found.append(Broken(clause=one.id, witness=witness))
+        return found + table.broken_by_state(after) if new else found
+
+
+def explore(
+    machine: Machine[S, E, O, C],
+    scope: C,
+    *,
+    max_states: int = MAX_STATES,
+    without: frozenset[str] = frozenset(),
+    fingerprint: bool = False,
+    progress: Progress = silent,
+) -> Exploration[S, E, O, C]:
+    """Visit every state that is reachable within ``scope``, up to ``max_states`` of them.
+
+    ``without`` names clauses that are not judged. Stops at the first step that breaks a clause.
+    """
+    walk = Walk(machine, without)
+    level, depth = [machine.initial], 0
+    broken = tuple(walk.table.broken_by_state(machine.initial))
+    found: Counterexample[E] | None = Counterexample(events=(), broken=broken) if broken else None
+    bound = None
+    with _no_collection():
+        while level and found is None and bound is None:
+            progress(f"depth {depth}: {len(walk.seen):,} states, {walk.transitions:,} transitions")
+            level, found = _next_level(walk, level, scope, progress)
+            depth += 1 if level else 0
+            if len(walk.seen) > max_states:
+                bound = f"{max_states:,} states"
+    return _result(walk, depth, bound, found, fingerprint=fingerprint)
+
+
+def _next_level(
+    walk: Walk[S, E, O, C], level: list[S], scope: C, progress: Progress
+) -> tuple[list[S], Counterexample[E] | None]:
+    following: list[S] = []
+    for number, state in enumerate(level):
+        if number % PROGRESS_STATES == PROGRESS_STATES - 1:
+            progress(f"{len(walk.seen):,} states, {walk.transitions:,} transitions")
+        for event, outcome, after, new in walk.expand(state, scope):
+            broken = walk.broken(state, event, outcome, after, new=new)
+            if broken:
+                events = (*walk.trace_to(walk.seen[state]), event)
+                return following, Counterexample(events=events, broken=tuple(broken))
+            if new:
+                following.append(after)
+    return following, None
+
+
+def _result(
+    walk: Walk[S, E, O, C],
+    depth: int,
+    bound: str | None,
+    found: Counterexample[E] | None,
+    *,
+    fingerprint: bool,
+) -> Exploration[S, E, O, C]:
+    coverage = Coverage(walk.machine)
+    coverage.count(walk.tally, walk.reached, len(walk.seen))
+    accepted = {event for event, _, changes in walk.tally if changes}
+    return Exploration(
+        states=len(walk.seen),
+        transitions=walk.transitions,
+        depth=depth,
+        bound=bound,
+        clauses=tuple(walk.table.ids),
+        never_enabled=tuple(kind.__name__ for kind in walk.machine.kinds if kind not in accepted),
+        never_reached=tuple(one.id for one in walk.table.sometimes if one.id not in walk.reached),
+        counterexample=found,
+        coverage=coverage,
+        fingerprint=fingerprint_of(walk.seen) if fingerprint else None,
+    )
+
+
+def fingerprint_of(states: dict[S, int]) -> int:
+    """Return a number that is equal for equal sets of states, in whatever order they were found."""
+    return sum(int(digest(state), 16) for state in states) % (1 << FINGERPRINT_BITS)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Suspend cyclic garbage collection: states are trees, and there are many of them."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
