@@ -157,7 +157,7 @@ def _once(
     return fresh
 
 
-def integer(db: apsw.Connection, query: str, bindings: tuple[apsw.SQLiteValue, ...] = ()) -> int:
+def integer(db: apsw.Connection, query: str, bindings: tuple[str | int | None, ...] = ()) -> int:
     """Return the one integer that a query answers."""
     value = db.execute(query, bindings).get
     assert isinstance(value, int)

@@ -1,17 +1,17 @@
 """Reads the messages of an agent transcript, line by line.
 
-Theory of operation. A transcript is JSON Lines. The first line is the ``session`` entry; of the entries
-after it, those of type ``message`` are yielded and the others are counted by type. An entry of the newer
-form has an ``id``; for one of the older form, an id is made of the session's and the line number. Blank
-lines hold nothing and are passed over.
+Theory of operation. A transcript is JSON Lines. The first line is the ``session`` entry; of the
+entries after it, those of type ``message`` are yielded and the others are counted by type. An entry
+of the newer form has an ``id``; one of the older form gets an id from the session's and its line
+number. Blank lines hold nothing and are passed over.
 
-What a message says becomes one text, and no part of it is dropped: the text parts as they are, and what
-else there is (a tool call, thinking, an image) as its type in brackets and its fields as compact JSON with
-sorted keys. One part follows another on a new line. A ``bashExecution`` has no content; its text is the
-command after ``$``, the output, and the other fields.
+What a message says becomes one text, and no part of it is dropped: the text parts as they are, and
+what else there is (a tool call, thinking, an image) as its type in brackets and its fields as
+compact JSON with sorted keys. Each part begins on a new line. A ``bashExecution`` has no content;
+its text is the command after ``$``, the output, and the other fields.
 
-Untrusted input: every line goes through ``plumbline_spec.strict``, is bounded, and is refused with its
-number. Branches are not told apart: messages come in the order of the file.
+Input is untrusted: every line is bounded, goes through ``plumbline_spec.strict``, and is refused
+with its number. Branches are not told apart: messages come in the order of the file.
 """
 
 import json
@@ -22,10 +22,11 @@ from typing import BinaryIO, Final
 
 from msgspec import Struct
 
+from plumbline_spec.errors import UnusableInput
 from plumbline_spec.strict import JsonValue, UnreadableJson, read
 
 MAX_LINE_BYTES: Final = 16 * 1024 * 1024
-"""The longest line that is read, in bytes without its end."""
+"""The longest line that is read, in bytes; the line feed is not counted."""
 
 MAX_TEXT: Final = 16_777_216
 """The longest text of a message, in code points."""
@@ -40,7 +41,7 @@ ROLES: Final = ("user", "assistant", "toolResult", "bashExecution")
 """Who says something in a transcript."""
 
 
-class UnusableTranscript(ValueError):  # noqa: N818 - it names the file, as the other refusals do
+class UnusableTranscript(UnusableInput):
     """A file cannot be read as a transcript."""
 
     def __init__(self, file: Path, line: int | None, what: str, advice: str) -> None:
@@ -118,7 +119,7 @@ def _entries(file: Path) -> Iterator[_Entry]:
     try:
         with file.open("rb") as stream:
             for number, line in enumerate(_lines(stream), start=1):
-                if not line.isspace():
+                if line.strip():
                     yield _entry(file, number, line)
     except OSError as error:
         what = f"cannot be read ({error.strerror})"
@@ -126,14 +127,14 @@ def _entries(file: Path) -> Iterator[_Entry]:
 
 
 def _lines(stream: BinaryIO) -> Iterator[bytes]:
-    """Yield lines; one that is too long is cut just beyond the bound, for the reader to refuse."""
-    while line := stream.readline(MAX_LINE_BYTES + 2):
-        yield line
+    """Yield lines; one that is too long is cut just beyond the bound, and the reader refuses it."""
+    while line := stream.readline(MAX_LINE_BYTES + 1):
+        yield line.removesuffix(b"\n")
 
 
 def _entry(file: Path, number: int, line: bytes) -> _Entry:
     try:
-        value = read(line.rstrip(b"\r\n"), max_bytes=MAX_LINE_BYTES, floats=True)
+        value = read(line, max_bytes=MAX_LINE_BYTES, floats=True)
     except UnreadableJson as error:
         advice = _EXPECTED if number == 1 else _REPAIR
         raise UnusableTranscript(file, number, f"not readable as JSON: {error}", advice) from None
@@ -193,24 +194,34 @@ def _text(entry: _Entry, role: str, message: Mapping[str, JsonValue]) -> str:
 
 
 def _part(entry: _Entry, part: JsonValue) -> str:
-    kind = part.get("type") if isinstance(part, dict) else None
-    if not isinstance(part, dict) or not isinstance(kind, str):
-        raise entry.wrong("a part of the content has no type")
-    if kind != "text":
-        return _rendered(kind, _without(part, "type"))
-    said = part.get("text")
-    if not isinstance(said, str):
-        raise entry.wrong("a text part has no text")
-    rest = _without(part, "type", "text")
-    return f"{said}\n{_rendered(kind, rest)}" if rest else said
+    if not isinstance(part, dict):
+        raise entry.wrong("a part of the content is not an object")
+    match part:
+        case {"type": "text", "text": str(said)}:
+            return _with_rest(said, "text", part, "type", "text")
+        case {"type": "text"}:
+            raise entry.wrong("a text part has no text")
+        case {"type": str(kind)}:
+            return _rendered(kind, _without(part, "type"))
+        case _:
+            raise entry.wrong("a part of the content has no type")
 
 
 def _execution(entry: _Entry, message: Mapping[str, JsonValue]) -> str:
-    command, output = message.get("command"), message.get("output")
-    if not isinstance(command, str) or not isinstance(output, str):
-        raise entry.wrong("a bashExecution has neither content nor a command with its output")
-    rest = _without(message, "role", "content", "command", "output", "timestamp")
-    return "\n".join((f"$ {command}", output, _rendered("bashExecution", rest)))
+    match message:
+        case {"command": str(command), "output": str(output)}:
+            said = f"$ {command}\n{output}"
+            return _with_rest(said, "bashExecution", message, *_ENVELOPE, "command", "output")
+        case _:
+            raise entry.wrong("a bashExecution has neither content nor a command with its output")
+
+
+_ENVELOPE: Final = ("role", "content", "timestamp")
+
+
+def _with_rest(said: str, kind: str, fields: Mapping[str, JsonValue], *names: str) -> str:
+    rest = _without(fields, *names)
+    return f"{said}\n{_rendered(kind, rest)}" if rest else said
 
 
 def _without(fields: Mapping[str, JsonValue], *names: str) -> dict[str, JsonValue]:

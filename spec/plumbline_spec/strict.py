@@ -30,6 +30,7 @@ from typing import Final
 from typing_extensions import TypeAliasType
 
 from plumbline_models.contract import MAX_INTEGER
+from plumbline_spec.errors import UnusableInput
 
 JsonValue = TypeAliasType(
     "JsonValue", "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
@@ -43,7 +44,7 @@ MAX_DEPTH: Final = 64
 """The deepest nesting that ``read`` takes unless told otherwise; a number is 0 deep, ``[]`` 1."""
 
 
-class UnreadableJson(ValueError):  # noqa: N818 - it names the text, as the other refusals do
+class UnreadableJson(UnusableInput):
     """A text is not JSON, or not JSON that every reader would understand alike."""
 
     def __init__(self, what: str, *, offset: int | None = None, line: int | None = None) -> None:

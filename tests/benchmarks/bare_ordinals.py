@@ -780,8 +780,7 @@ def _refusal(before: State, _event: Event, outcome: Outcome, after: State) -> st
 
 
 def _no_failure(_before: State, _event: Event, outcome: Outcome, _after: State) -> str | None:
-    assert outcome[0] == "failed"
-    return f"UNIQUE constraint failed: {outcome[1]}"
+    return f"UNIQUE constraint failed: {outcome[1]}" if outcome[0] == "failed" else None
 
 
 def _loss(before: State, event: Event, _outcome: Outcome, after: State) -> str | None:
@@ -844,7 +843,7 @@ STEP_CLAUSES: tuple[tuple[str, tuple[str, ...], tuple[str, ...], StepClause], ..
     ("ORD-13", ("replace", "roll_back"), ("replaced", "rolled_back"), _neighbours),
     ("ORD-14", EVENTS, OUTCOMES, _isolation),
     ("ORD-15", EVENTS, ("refused",), _refusal),
-    ("ORD-16", EVENTS, ("failed",), _no_failure),
+    ("ORD-16", EVENTS, OUTCOMES, _no_failure),
     ("ORD-17", EVENTS, OUTCOMES, _loss),
 )
 """The clauses about a step, with the events and the outcomes that they are about."""
@@ -871,4 +870,4 @@ _INERT = {
     pair: [(clause, breaks) for clause, breaks in clauses if clause in ("ORD-15", "ORD-16")]
     for pair, clauses in _APPLIES.items()
 }
-"""What is left to judge of a step that returned the very state it got: all others hold there."""
+"""What is judged of a step that returned the very state it got, as in the judge's explorer."""

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from itertools import zip_longest
 from typing import TypeAlias
 
 from plumbline_models.contract import Clause, SometimesClause, StateClause, StepClause, Witness
@@ -22,6 +23,7 @@ from plumbline_models.ordinals.values import (
     Outcome,
     Placed,
     Prune,
+    Pruned,
     Refused,
     Replace,
     Replaced,
@@ -90,7 +92,7 @@ def _about_states() -> tuple[StateClause[State], ...]:
         StateClause(
             id="ORD-8",
             title="identity",
-            sentence="An id MUST name one message, or one summary, of one conversation.",
+            sentence="An id MUST name at most one message and at most one summary of all conversations.",
             breaks=_identity,
             between_parts=True,
         ),
@@ -162,8 +164,40 @@ def _about_steps(step: Step) -> tuple[StepClause[State, Event, Outcome], ...]:
         StepClause(
             id="ORD-17",
             title="loss",
-            sentence="A loss MUST be recorded by a prune or a forget of that item alone, and the record MUST stay.",
+            sentence="A loss MUST be recorded only by the prune or the forget that takes the item, and the"
+            " record MUST stay.",
             breaks=_loss,
+        ),
+        StepClause(
+            id="ORD-22",
+            title="verbatim",
+            sentence="A stored message MUST stay as it is until a forget names it, and that forget MUST"
+            " record it.",
+            breaks=_verbatim,
+        ),
+        StepClause(
+            id="ORD-23",
+            title="counter",
+            sentence="The next sequence number of a conversation MUST NOT go back.",
+            breaks=_counter,
+        ),
+        StepClause(
+            id="ORD-24",
+            title="append",
+            sentence="An append MUST leave the context as it was and put its messages behind it, in the"
+            " order given.",
+            events=(Append,),
+            outcomes=(Appended,),
+            breaks=_appended,
+        ),
+        StepClause(
+            id="ORD-25",
+            title="prune",
+            sentence="A prune MUST leave in the context the summaries of at least the retained depth, and"
+            " nothing else.",
+            events=(Prune,),
+            outcomes=(Pruned,),
+            breaks=_pruned,
         ),
     )
 
@@ -366,7 +400,7 @@ def _search(before: State, event: Event, outcome: Outcome, after: State) -> Witn
     """Compare every search at once: all of them answer the same when ids and texts are the same."""
     del outcome
     at, then = find(before, event.conversation), find(after, event.conversation)
-    if at is None or then is None or at.messages is then.messages:
+    if at is None or then is None or at.messages == then.messages:
         return None
     for message in (*at.messages, *then.messages):
         was, now = search(before, message.text), search(after, message.text)
@@ -494,6 +528,70 @@ def _loss(before: State, event: Event, outcome: Outcome, after: State) -> Witnes
 
 def _by_position(loss: Loss) -> int:
     return loss.position
+
+
+def _verbatim(before: State, event: Event, outcome: Outcome, after: State) -> Witness | None:
+    del outcome
+    at, then = find(before, event.conversation), find(after, event.conversation)
+    if at is None or then is None or at.messages is then.messages:
+        return None
+    kept = {message.id: message for message in then.messages}
+    named = event.messages if isinstance(event, Forget) else ()
+    for message in at.messages:
+        if message.id in named:
+            loss = Loss(
+                position=message.sequence, cause=Cause.FORGOTTEN, item=MessageItem(id=message.id)
+            )
+            if message.id in kept or loss not in then.losses:
+                return _witness(at, f"message {message.id}", "was forgotten without a record")
+        elif kept.get(message.id) != message:
+            return _witness(at, f"message {message.id}", "is not what was stored")
+    return None
+
+
+def _counter(before: State, event: Event, outcome: Outcome, after: State) -> Witness | None:
+    del outcome
+    at, then = find(before, event.conversation), find(after, event.conversation)
+    if at is None or then is None or then.next_sequence >= at.next_sequence:
+        return None
+    return _witness(at, f"next sequence {then.next_sequence}", f"{at.next_sequence} before")
+
+
+def _appended(before: State, event: Event, outcome: Outcome, after: State) -> Witness | None:
+    del outcome
+    assert isinstance(event, Append)
+    at, then = find(before, event.conversation), find(after, event.conversation)
+    if at is None or then is None:
+        return Witness(row=f"conversation {event.conversation}", found="is gone")
+    drafts: list[Item] = [MessageItem(id=draft.id) for draft in event.messages]
+    return _expect(at, [entry.item for entry in at.context] + drafts, then)
+
+
+def _pruned(before: State, event: Event, outcome: Outcome, after: State) -> Witness | None:
+    del outcome
+    assert isinstance(event, Prune)
+    at, then = find(before, event.conversation), find(after, event.conversation)
+    if at is None or then is None:
+        return Witness(row=f"conversation {event.conversation}", found="is gone")
+    least = event.retain_depth
+    deep: set[Item] = {
+        SummaryItem(id=one.id) for one in at.summaries if least is not None and one.depth >= least
+    }
+    return _expect(at, [entry.item for entry in at.context if entry.item in deep], then)
+
+
+def _expect(at: Conversation, wanted: list[Item], then: Conversation) -> Witness | None:
+    """Return the first place at which a context does not hold the items that it should."""
+    found = [entry.item for entry in then.context]
+    for rank, (one, other) in enumerate(zip_longest(wanted, found)):
+        if one != other:
+            return _witness(
+                at,
+                f"item {rank}",
+                f"{'nothing' if other is None else label(other)} found,"
+                f" {'nothing' if one is None else label(one)} expected",
+            )
+    return None
 
 
 def _may_lose(event: Event, at: Conversation) -> set[tuple[Cause, Item]]:

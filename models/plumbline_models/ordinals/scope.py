@@ -181,33 +181,61 @@ def _naming(here: ConversationId, one: Summary, summary: SummaryId) -> Iterator[
             yield Forget(conversation=here, messages=(item.id,))
 
 
+OPEN_AT_ONCE = 3
+"""Conversations that strategies open; more of them would stay empty."""
+
+
 def choices(state: State) -> Choices:
-    """Return values that occur here and near misses: a group for each conversation, and one for a new one."""
+    """Return values that occur here and near misses: a group for each conversation."""
     issued = _issued(state)
-    known = tuple(one.id for at in state.conversations for one in at.messages)
-    groups = [_group(state, at, issued, known[:1]) for at in state.conversations]
     fresh = ConversationId(f"c{len(state.conversations) + 1}")
-    return Choices(groups=(*groups, {"conversation": (fresh,)}))
+    if not state.conversations:
+        return Choices(groups=({"conversation": (fresh,)},))
+    opens = (fresh,) if len(state.conversations) < OPEN_AT_ONCE else ()
+    known = tuple(one.id for at in state.conversations for one in at.messages)
+    groups = (_group(state, at, issued, known[:1]) for at in state.conversations)
+    return Choices(
+        groups=tuple({**one, "conversation:Open": (*opens, *one["conversation"])} for one in groups)
+    )
 
 
 def _group(
     state: State, at: Conversation, issued: int, foreign: tuple[MessageId, ...]
 ) -> dict[str, tuple[object, ...]]:
     drafts = tuple(_draft(issued + number) for number in range(1, 4))
-    raw = tuple((entry.item.id,) for entry in at.context if isinstance(entry.item, MessageItem))
-    standing = tuple(entry.item.id for entry in at.context if isinstance(entry.item, SummaryItem))
+    items = [entry.item for entry in at.context]
+    raw = tuple((item.id,) for item in items if isinstance(item, MessageItem))
+    standing = tuple(item.id for item in items if isinstance(item, SummaryItem))
+    stored = tuple(one.id for one in at.summaries)
+    gone = tuple((item.id,) for item in _gone(at) if isinstance(item, MessageItem))
+    again = tuple((Draft(id=one.id, text="again"),) for one in at.messages[:2])
     fresh = _fresh_summary(state, len(state.conversations) + _summaries(state) + 1)
     return {
         "conversation": (at.id,),
-        "messages:Append": (drafts[:1], drafts[:2], drafts),
-        "messages:Forget": (*raw, (*foreign,)),
-        "summary:Replace": () if fresh is None else (fresh,),
-        "summary:RollBack": standing,
-        "items": _runs(at),
-        "first": (None, *(entry.ordinal for entry in at.context[:2])),
-        "last": (None, *(entry.ordinal for entry in at.context[-2:])),
+        "messages:Append": (drafts[:1], drafts[:2], drafts, drafts[:1], drafts, *again[:1]),
+        "messages:Forget": (*raw, (*foreign,), *gone[:3], *((pair * 2) for pair in raw[:1])),
+        "summary:Replace": (() if fresh is None else (fresh,) * 6) + stored[:1],
+        "summary:RollBack": (*standing, *stored[:1]),
+        "items": (*_runs(at), *_near_runs(at)),
+        "first": (None, None, None, *(entry.ordinal for entry in at.context[:1])),
+        "last": (None, None, None, *(entry.ordinal for entry in at.context[-1:])),
         "retain_depth": (None, 0, 1, 2),
     }
+
+
+def _gone(at: Conversation) -> tuple[Item, ...]:
+    """Return items that stood in the context once: covered, pruned or forgotten."""
+    covered = (item for one in at.summaries for item in one.sources[:1])
+    return (*covered, *(loss.item for loss in at.losses))
+
+
+def _near_runs(at: Conversation) -> tuple[tuple[Item, ...], ...]:
+    """Return what is no run: with a hole, backwards, named twice, or gone from the context."""
+    items = tuple(entry.item for entry in at.context)
+    hole = ((items[0], items[2]),) if len(items) > 2 else ()  # noqa: PLR2004 - the least list with a hole
+    backwards = (items[1::-1],) if len(items) > 1 else ()
+    twice = ((items[0], items[0]),) if items else ()
+    return (*hole, *backwards, *twice, *((item,) for item in _gone(at)[:2]))
 
 
 def _summaries(state: State) -> int:

@@ -242,7 +242,7 @@ def _prune(rules: Rules, state: State, at: Conversation, event: Prune) -> tuple[
         )
 
     removed = tuple(entry.item for entry in at.context if not stays(entry.item))
-    after = _lose(rules, at, Cause.PRUNED, removed) if rules.prune_records else at
+    after = _lose(at, Cause.PRUNED, removed) if rules.prune_records else at
     return _leave(rules, state, after, removed), Pruned(removed=removed)
 
 
@@ -256,7 +256,7 @@ def _forget(rules: Rules, state: State, at: Conversation, event: Forget) -> tupl
         for entry in at.context
         if isinstance(entry.item, MessageItem) and entry.item in named
     )
-    lost = _lose(rules, at, Cause.FORGOTTEN, named)
+    lost = _lose(at, Cause.FORGOTTEN, named)
     kept = tuple(stored for stored in at.messages if stored.id not in event.messages)
     return _leave(rules, state, replace(lost, messages=kept), named), Forgotten(removed=removed)
 
@@ -276,7 +276,7 @@ def _forget_refusal(state: State, at: Conversation, event: Forget) -> Reason | N
     return None
 
 
-def _lose(rules: Rules, at: Conversation, cause: Cause, items: Iterable[Item]) -> Conversation:
+def _lose(at: Conversation, cause: Cause, items: Iterable[Item]) -> Conversation:
     """Return the conversation with a loss recorded for each item."""
     recorded = (Loss(position=position(at, item), cause=cause, item=item) for item in items)
     losses = sorted((*at.losses, *recorded), key=lambda loss: (loss.position, loss.cause.value))

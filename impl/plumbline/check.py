@@ -1,0 +1,305 @@
+"""Check: every engine on every machine, within one budget, on two cores.
+
+Theory of operation. Each (machine, engine) is a task with a share of the budget by weight. Tasks run in worker
+processes, the longest first, so two cores are used; each first does its fixed seeded minimum, and lockstep then goes on
+until its share is used up. A minimum that is not done when the whole budget is over is *unfinished* and never a pass.
+"""
+
+import contextlib
+import multiprocessing
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.queues import SimpleQueue
+from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from plumbline import __version__
+from plumbline.registry import chosen
+from plumbline_spec.atomic import write_atomically
+from plumbline_spec.case import Plan
+from plumbline_spec.clause_table import Progress
+from plumbline_spec.codec import digest_of
+from plumbline_spec.data import checkout, spec_folder
+from plumbline_spec.engines import ENGINES
+from plumbline_spec.errors import CouldNotFinish, PlumblineError, UnusableInput
+from plumbline_spec.profiles import PROFILES, Profile
+from plumbline_spec.report import EngineReport, Finding, Verdict, worst
+
+WORKERS = 2
+DEFAULT_SEED = 2026
+DEFAULT_OUT = Path(".plumbline")
+POLL_SECONDS = 0.1
+VERSIONS = {"plumbline": __version__}
+
+Told = Callable[[str, str, str], None]
+"""Called with a machine, an engine and what it has done so far."""
+
+
+class OutOfTime(CouldNotFinish):
+    """The budget was over before the minimum was done."""
+
+
+class InternalError(PlumblineError):
+    """A worker ended by a fault of Plumbline itself."""
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """What the user asked for."""
+
+    machines: tuple[str, ...] = ()
+    engines: tuple[str, ...] = ()
+    profile: Profile = PROFILES["quick"]
+    seed: int = DEFAULT_SEED
+    out: Path | None = None
+    workers: int = WORKERS
+
+
+class Task(Struct, frozen=True, kw_only=True):
+    """One engine on one machine."""
+
+    machine: str
+    engine: str
+    plan: Plan
+    deadline: float
+    """A reading of ``time.monotonic`` at which the whole budget is over."""
+    kept: Path
+    """Where a trace that fails is stored."""
+
+
+class MachineReport(Struct, frozen=True, kw_only=True):
+    """One machine, all engines."""
+
+    name: str
+    states: int
+    transitions: int
+    complete: bool
+    examples: int
+    steps: int
+    clauses: int
+    variants: int
+    variants_caught: int
+    pairs: int
+    pairs_covered: int
+    seconds: float
+    holds: bool
+
+
+class CheckReport(Struct, frozen=True, kw_only=True):
+    """The whole run."""
+
+    holds: bool
+    profile: str
+    seed: int
+    seconds: float
+    machines: tuple[MachineReport, ...]
+    engines: tuple[EngineReport, ...]
+    verdict: Verdict
+    kept: tuple[str, ...] = ()
+    """Files of the failing traces that were stored."""
+
+
+def check(options: Options, told: Told) -> CheckReport:
+    """Run the engines and report; stores the trace of every failure. Raises ``UnusableInput``."""
+    started = time.monotonic()
+    tasks = list(_tasks(options, started))
+    reports = list(_in_order(tasks, _run(tasks, options.workers, told)))
+    kept = [
+        path for task, report in zip(tasks, reports, strict=True) for path in _keep(task, report)
+    ]
+    verdict = worst(reports)
+    names = tuple(dict.fromkeys(task.machine for task in tasks))
+    return CheckReport(
+        holds=verdict is Verdict.HOLDS,
+        profile=options.profile.name,
+        seed=options.seed,
+        seconds=round(time.monotonic() - started, 2),
+        machines=tuple(
+            _machine_report(name, [one for one in reports if one.machine == name]) for name in names
+        ),
+        engines=tuple(reports),
+        verdict=verdict,
+        kept=tuple(dict.fromkeys(kept)),
+    )
+
+
+def regression_folders(out: Path | None) -> tuple[Path, ...]:
+    """Return the folders whose traces are replayed first: the checkout's, then the one that was named."""
+    root = checkout()
+    stored = [] if root is None else [root / "tests" / "regressions"]
+    return (*stored, DEFAULT_OUT if out is None else out)
+
+
+def _tasks(options: Options, started: float) -> Iterator[Task]:
+    """Yield the tasks with their shares of the budget, those of greatest weight first."""
+    subjects = chosen(options.machines)
+    for engine in options.engines:
+        if engine not in ENGINES:
+            raise UnusableInput(f"there is no engine {engine!r}; there are {', '.join(ENGINES)}")
+    engines = {
+        name: weight
+        for name, weight in ENGINES.items()
+        if not options.engines or name in options.engines
+    }
+    whole = sum(one.weight for one in subjects) * sum(engines.values())
+    second_shares = options.profile.seconds * options.workers
+    root = checkout()
+    kept = options.out or (DEFAULT_OUT if root is None else root / "tests" / "regressions")
+    for engine, weight in sorted(
+        engines.items(), key=lambda one: (one[0] != "regressions", -one[1])
+    ):
+        for one in subjects:
+            plan = Plan(
+                profile=options.profile,
+                seed=options.seed,
+                share_seconds=round(second_shares * weight * one.weight / whole, 1),
+                regressions=regression_folders(options.out),
+                database=(options.out or DEFAULT_OUT) / "examples",
+                spec=spec_folder(),
+                versions=VERSIONS,
+            )
+            deadline = started + options.profile.seconds
+            yield Task(machine=one.name, engine=engine, plan=plan, deadline=deadline, kept=kept)
+
+
+def _run(tasks: Sequence[Task], workers: int, told: Told) -> Iterator[tuple[Task, EngineReport]]:
+    if workers == 1:
+        for task in tasks:
+            progress = _progress(task, told)
+            yield task, run_task(task, progress)
+            told(task.machine, task.engine, "")
+        return
+    context = multiprocessing.get_context("spawn")
+    queue: SimpleQueue[tuple[str, str, str]] = context.SimpleQueue()
+    pool = ProcessPoolExecutor(workers, context, initializer=_begin_worker, initargs=(queue,))
+    try:
+        yield from _collect(pool, tasks, queue, told)
+    except BrokenProcessPool as error:
+        raise CouldNotFinish("a worker process was ended from outside; nothing is known") from error
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _collect(
+    pool: ProcessPoolExecutor,
+    tasks: Sequence[Task],
+    queue: "SimpleQueue[tuple[str, str, str]]",
+    told: Told,
+) -> Iterator[tuple[Task, EngineReport]]:
+    waiting: dict[Future[EngineReport], Task] = {pool.submit(_work, task): task for task in tasks}
+    while waiting:
+        done, _ = wait(waiting, timeout=POLL_SECONDS)
+        while not queue.empty():
+            told(*queue.get())
+        for future in done:
+            task = waiting.pop(future)
+            yield task, future.result()
+            told(task.machine, task.engine, "")
+
+
+_queue: "SimpleQueue[tuple[str, str, str]] | None" = None
+
+
+def _begin_worker(queue: "SimpleQueue[tuple[str, str, str]]") -> None:
+    global _queue  # noqa: PLW0603 - a worker process has one queue, given when it starts
+    _queue = queue
+
+
+def _work(task: Task) -> EngineReport:
+    def told(machine: str, engine: str, message: str) -> None:
+        if _queue is not None:
+            _queue.put((machine, engine, message))
+
+    return run_task(task, _progress(task, told))
+
+
+def _progress(task: Task, told: Told) -> Progress:
+    """Return a progress that passes messages on, and stops the engine when the budget is over."""
+
+    def progress(message: str) -> None:
+        if time.monotonic() > task.deadline:
+            raise OutOfTime(
+                f"the budget of {task.plan.profile.seconds} s is over; last seen: {message}"
+            )
+        told(task.machine, task.engine, message)
+
+    return progress
+
+
+def run_task(task: Task, progress: Progress) -> EngineReport:
+    """Run one engine on one machine. Raises ``InternalError`` for a fault of Plumbline itself."""
+    (one,) = chosen((task.machine,))
+    started = time.monotonic()
+    until = min(started + task.plan.share_seconds, task.deadline)
+    try:
+        return one.run(task.engine, replace(task.plan, until=until), progress)
+    except CouldNotFinish as error:
+        return EngineReport(
+            machine=task.machine,
+            engine=task.engine,
+            verdict=Verdict.UNFINISHED,
+            summary=str(error),
+            share_seconds=task.plan.share_seconds,
+            seconds=time.monotonic() - started,
+        )
+    except PlumblineError:
+        raise
+    except Exception as error:
+        raise InternalError(
+            f"{task.engine} on {task.machine} ended by {type(error).__name__}: {error}\n"
+            f"{''.join(traceback.format_tb(error.__traceback__))}"
+        ) from None
+
+
+def _in_order(
+    tasks: Sequence[Task], done: Iterator[tuple[Task, EngineReport]]
+) -> Iterator[EngineReport]:
+    """Yield the reports in the order of the tasks."""
+    reports = {(task.machine, task.engine): report for task, report in done}
+    for task in tasks:
+        yield reports[task.machine, task.engine]
+
+
+def _machine_report(name: str, reports: Sequence[EngineReport]) -> MachineReport:
+    (one,) = chosen((name,))
+    figures: dict[str, int] = {}
+    for report in reports:
+        for figure, value in report.figures.items():
+            figures[figure] = figures.get(figure, 0) + value
+    covered = {(pair.event, pair.outcome) for report in reports for pair in report.pairs}
+    return MachineReport(
+        name=name,
+        states=figures.get("states", 0),
+        transitions=figures.get("transitions", 0),
+        complete=bool(figures.get("complete", 0)),
+        examples=figures.get("examples", 0),
+        steps=figures.get("steps", 0),
+        clauses=len(one.clauses),
+        variants=len(one.variants),
+        variants_caught=figures.get("variants_caught", 0),
+        pairs=len(one.pairs),
+        pairs_covered=len(covered & set(one.pairs)),
+        seconds=round(sum(report.seconds for report in reports), 2),
+        holds=worst(reports) is Verdict.HOLDS,
+    )
+
+
+def _keep(task: Task, report: EngineReport) -> Iterator[str]:
+    """Store the trace of each finding, unless it was a stored one that failed again."""
+    if report.engine in ("regressions", "vectors"):
+        return
+    for finding in report.findings:
+        with contextlib.suppress(OSError):
+            yield str(keep(task.kept, report.machine, finding))
+
+
+def keep(folder: Path, machine: str, finding: Finding) -> Path:
+    """Store a finding's trace below ``folder``, named for what it shows. Raises ``OSError``."""
+    slug = "".join(char if char.isalnum() else "-" for char in finding.name).strip("-").lower()
+    path = folder / f"{machine}-{slug[:48]}-{digest_of(finding.trace)[:8]}.jsonl"
+    write_atomically(path, finding.trace)
+    return path

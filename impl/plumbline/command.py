@@ -1,0 +1,316 @@
+"""The command ``plumbline``. Everything but click is imported when a command runs, so that help is quick.
+
+Exit codes: 0 holds or done; 1 a clause broken or answers differ; 2 usage or unusable input; 3 refused by the
+specification; 4 could not finish; 70 internal error; 130 interrupted.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from plumbline import __version__
+from plumbline_spec.errors import CouldNotFinish, UnusableInput
+
+if TYPE_CHECKING:
+    from plumbline_spec.report import EngineReport, Verdict
+
+HOLDS, BROKEN, UNUSABLE, REFUSED, UNFINISHED, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 4, 70, 130
+
+PROFILE_NAMES = ("quick", "ci", "nightly")
+ENGINE_NAMES = (
+    "regressions",
+    "explore",
+    "descend",
+    "lockstep",
+    "durable",
+    "diff",
+    "vectors",
+    "envelope",
+    "quality",
+)
+
+as_json = click.option("--json", "json", is_flag=True, help="One JSON document on standard output.")
+profile_option = click.option(
+    "--profile",
+    type=click.Choice(PROFILE_NAMES),
+    default="quick",
+    show_default=True,
+    help="How much every engine does at least, and how long.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="plumbline")
+def cli() -> None:
+    """Hold implementations of lossless context management to their executable specification."""
+
+
+@cli.command()
+@click.argument("machines", nargs=-1, metavar="[MACHINE]...")
+@click.option(
+    "--engine",
+    "engines",
+    multiple=True,
+    type=click.Choice(ENGINE_NAMES),
+    help="Run this one; again for more.",
+)
+@profile_option
+@click.option("--seed", type=click.IntRange(min=0), default=2026, show_default=True)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep failing traces here. [default: tests/regressions in a checkout, else .plumbline]",
+)
+@click.option(
+    "--transcript",
+    type=click.Path(path_type=Path),
+    help="Hold ordinals to a history made of this agent transcript (JSON Lines) instead.",
+)
+@click.option(
+    "--jobs", type=click.IntRange(1, 2), default=2, show_default=True, help="Worker processes."
+)
+@as_json
+def check(
+    machines: tuple[str, ...],
+    engines: tuple[str, ...],
+    profile: str,
+    seed: int,
+    out: Path | None,
+    transcript: Path | None,
+    jobs: int,
+    *,
+    json: bool,
+) -> None:
+    """Run every engine on every machine and end with one table."""
+    from plumbline.check import Options, check as run
+    from plumbline.screen import following, show_check, write_json
+    from plumbline_spec.profiles import PROFILES
+
+    if transcript is not None:
+        _check_transcript(machines, transcript, seed, out, json=json)
+        return
+    options = Options(
+        machines=machines,
+        engines=engines,
+        profile=PROFILES[profile],
+        seed=seed,
+        out=out,
+        workers=jobs,
+    )
+    with following() as told:
+        report = run(options, told)
+    if json:
+        write_json(report)
+    else:
+        show_check(report, tables=bool(engines))
+    sys.exit(_code(report.verdict))
+
+
+def _check_transcript(
+    machines: tuple[str, ...], transcript: Path, seed: int, out: Path | None, *, json: bool
+) -> None:
+    from plumbline.drive import drive
+    from plumbline.screen import following, show_engine, write_json
+
+    if machines not in ((), ("ordinals",)):
+        raise UnusableInput("--transcript drives the machine ordinals; name it alone, or none")
+    with following() as told:
+        report = drive(transcript, seed, out, lambda said: told("ordinals", "transcript", said))
+    if json:
+        write_json(report)
+    else:
+        show_engine(report)
+    sys.exit(_code(report.verdict))
+
+
+@cli.command()
+@click.argument("machine")
+@click.option("--rules", default="SPEC", show_default=True, help="A rule set, or a variant.")
+@profile_option
+@click.option("--max-states", type=click.IntRange(min=1), default=1_000_000, show_default=True)
+@as_json
+def explore(machine: str, rules: str, profile: str, max_states: int, *, json: bool) -> None:
+    """Visit every reachable state of a small scope, breadth first."""
+    from plumbline.registry import chosen
+    from plumbline.screen import following
+
+    (one,) = chosen((machine,))
+    with following() as told:
+        report = one.explored(
+            rules, profile, max_states, lambda said: told(machine, "explore", said)
+        )
+    _end(report, json=json)
+
+
+@cli.command()
+@click.argument("machine")
+@click.argument("left")
+@click.argument("right")
+@profile_option
+@as_json
+def diff(machine: str, left: str, right: str, profile: str, *, json: bool) -> None:
+    """Compare two rule sets (or variants) of a machine in product."""
+    from plumbline.registry import chosen
+    from plumbline.screen import following, show_diff, write_json
+
+    (one,) = chosen((machine,))
+    with following() as told:
+        found = one.diff(left, right, profile, lambda said: told(machine, "diff", said))
+    if json:
+        write_json(found)
+    else:
+        show_diff(found)
+    sys.exit(HOLDS if found.equal else UNFINISHED if found.bound else BROKEN)
+
+
+@cli.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@as_json
+def replay(file: Path, *, json: bool) -> None:
+    """Take the traces of FILE on model and SQLite and print the table of differences."""
+    from plumbline.registry import chosen
+    from plumbline.screen import show_replays, write_json
+    from plumbline_spec.traces import headers
+
+    (name,) = {header.machine for header in headers(file)} or {""}
+    (one,) = chosen((name,))
+    found = one.replay(file)
+    if json:
+        write_json(found)
+    else:
+        show_replays(found)
+    sys.exit(BROKEN if any(trace.mismatches for trace in found) else HOLDS)
+
+
+@cli.group()
+def vectors() -> None:
+    """Write or verify the portable vectors of the specification."""
+
+
+@vectors.command("verify")
+@click.argument("machines", nargs=-1, metavar="[MACHINE]...")
+@as_json
+def vectors_verify(machines: tuple[str, ...], *, json: bool) -> None:
+    """Hold model and SQLite to the vectors, and the vectors to what they must reach."""
+    _run_engine("vectors", machines, "quick", json=json)
+
+
+@vectors.command("fill")
+@click.argument("machines", nargs=-1, metavar="[MACHINE]...")
+@as_json
+def vectors_fill(machines: tuple[str, ...], *, json: bool) -> None:
+    """Make vectors, variant traces, schemas and the clause index afresh, in a checkout."""
+    from plumbline.generate import generate
+    from plumbline.screen import console, following, write_json
+
+    with following() as told:
+        written = generate(machines, told)
+    if json:
+        write_json({"written": [str(path) for path in written]})
+    else:
+        for path in written:
+            console().print(f"wrote {path}", soft_wrap=True)
+
+
+@cli.command()
+@click.argument("machines", nargs=-1, metavar="[MACHINE]...")
+@profile_option
+@as_json
+def quality(machines: tuple[str, ...], profile: str, *, json: bool) -> None:
+    """Show which clause catches which variant: by stored traces (quick) or searched for afresh (ci, nightly)."""
+    _run_engine("quality", machines, profile, json=json)
+
+
+def _run_engine(engine: str, machines: tuple[str, ...], profile: str, *, json: bool) -> None:
+    from plumbline.check import Options, check as run
+    from plumbline.screen import following, show_check, write_json
+    from plumbline_spec.profiles import PROFILES
+
+    options = Options(machines=machines, engines=(engine,), profile=PROFILES[profile], workers=1)
+    with following() as told:
+        report = run(options, told)
+    if json:
+        write_json(report.engines)
+    else:
+        show_check(report, tables=True)
+    sys.exit(_code(report.verdict))
+
+
+@cli.command()
+@click.argument("names", nargs=-1, metavar="[MACHINE]...")
+@as_json
+def machines(names: tuple[str, ...], *, json: bool) -> None:
+    """List machines with their events, outcomes and clauses."""
+    from plumbline.registry import chosen
+    from plumbline.screen import show_machines, write_json
+
+    found = chosen(names)
+    if not json:
+        show_machines(found)
+        return
+    write_json(
+        [
+            {
+                "name": one.name,
+                "events": one.events,
+                "pairs": one.pairs,
+                "clauses": one.clauses,
+                "rule_sets": one.rule_sets,
+                "variants": one.variants,
+            }
+            for one in found
+        ]
+    )
+
+
+def _end(report: "EngineReport", *, json: bool) -> None:
+    from plumbline.screen import show_engine, write_json
+
+    if json:
+        write_json(report)
+    else:
+        show_engine(report)
+    sys.exit(_code(report.verdict))
+
+
+def _code(verdict: "Verdict") -> int:
+    return {"broken": BROKEN, "unfinished": UNFINISHED}.get(verdict.value, HOLDS)
+
+
+def main() -> None:
+    """Run the command; whatever happens, a traceback does not reach the user."""
+    sys.exit(guarded(cli))
+
+
+def guarded(command: Callable[..., object], args: list[str] | None = None) -> int:
+    """Run a click command and return its exit code."""
+    try:
+        command(args=args, prog_name="plumbline", standalone_mode=False)
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else HOLDS
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    except click.ClickException as error:
+        error.show()
+        return UNUSABLE
+    except (click.Abort, KeyboardInterrupt):
+        return _say("interrupted", INTERRUPTED)
+    except UnusableInput as error:
+        return _say(str(error), UNUSABLE)
+    except CouldNotFinish as error:
+        return _say(str(error), UNFINISHED)
+    except Exception as error:  # noqa: BLE001 - the last resort: exit code 70 and not a traceback
+        return _say(
+            f"internal error, {type(error).__name__}: {error}\n"
+            "This is a fault of Plumbline; please report it with the command that you ran.",
+            INTERNAL,
+        )
+    return HOLDS
+
+
+def _say(message: str, code: int) -> int:
+    sys.stderr.write(f"plumbline: {message}\n")
+    return code

@@ -1,0 +1,76 @@
+"""Drive: a history made of a real transcript, taken on model and SQLite together, every clause at every step."""
+
+import time
+from pathlib import Path
+
+from plumbline.check import DEFAULT_OUT, keep
+from plumbline.history_of import history
+from plumbline.registry import ordinals_case
+from plumbline.transcript import Transcript
+from plumbline_models.ordinals import Event
+from plumbline_spec.clause_table import Progress
+from plumbline_spec.coverage import Coverage
+from plumbline_spec.engines import finding_of
+from plumbline_spec.report import EngineReport, Finding, PairSteps, Verdict
+from plumbline_spec.shrink import shrink_failure
+from plumbline_spec.trial import Failure, Trial
+
+PROGRESS_EVENTS = 50
+
+
+def drive(transcript: Path, seed: int, out: Path | None, progress: Progress) -> EngineReport:
+    """Take the history of a transcript on model and SQLite; store the shrunk trace of a failure.
+
+    Raises ``UnusableTranscript`` with the line at fault.
+    """
+    started = time.perf_counter()
+    case = ordinals_case()
+    source = Transcript(transcript)
+    messages = tuple(source.messages())
+    coverage = Coverage(case.machine)
+    judged = case.durable()
+    trial = Trial(case.machine, judged, coverage=coverage)
+    taken: list[Event] = []
+    try:
+        failure = trial.begin()
+        events = history(messages, seed)
+        event = next(events, None)
+        while event is not None and failure is None:
+            taken.append(event)
+            failure = trial.take(event)
+            if len(taken) % PROGRESS_EVENTS == 0:
+                progress(f"{len(taken):,} events")
+            try:
+                event = events.send(trial.state)
+            except StopIteration:
+                event = None
+    finally:
+        judged.host.close()
+    findings = () if failure is None else (_shrunk(tuple(taken), failure, out),)
+    covered = coverage.result()
+    context = max((len(one.context) for one in trial.state.conversations), default=0)
+    return EngineReport(
+        machine=case.machine.name,
+        engine="transcript",
+        verdict=Verdict.HOLDS if failure is None else Verdict.BROKEN,
+        summary=f"{len(messages):,} messages, {len(taken):,} events, context of {context} items at the end, "
+        f"every clause at every step, {time.perf_counter() - started:.1f} s",
+        figures={"messages": len(messages), "steps": len(taken)},
+        details=tuple(f"{one.event} {one.outcome}: {one.steps:,}" for one in covered.pairs),
+        pairs=tuple(
+            PairSteps(event=one.event, outcome=one.outcome, steps=one.steps)
+            for one in covered.pairs
+        ),
+        clauses=tuple(one.clause for one in covered.clauses if one.steps),
+        findings=findings,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _shrunk(events: tuple[Event, ...], failure: Failure, out: Path | None) -> Finding:
+    case = ordinals_case()
+    scope = case.scopes["quick"].descend[0]
+    short, shown = shrink_failure(case.machine, case.host, events, failure, scope)
+    finding = finding_of(case.machine, shown, short, "transcript")
+    keep(out or DEFAULT_OUT, case.machine.name, finding)
+    return finding

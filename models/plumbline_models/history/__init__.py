@@ -1,0 +1,45 @@
+"""How real systems got this wrong, one by one: a variant is a wrong machine and the clause that catches it.
+
+Theory of operation. A judge that finds nothing may be blind. So each variant is a machine that is wrong in one way,
+named after the system that was wrong so, or ``constructed`` where none is known; exploring it within ``scope`` must
+break the clause in ``breaks``, and the unchanged machine in the same scope must break none. A variant is ``sole``
+when no other clause of its machine notices it: a clause that has one is not idle, because without that clause the
+wrong machine would pass.
+
+Every machine has a module here of its own name, with its ``VARIANTS``.
+"""
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from msgspec import Struct
+
+from plumbline_models.contract import Machine
+
+S = TypeVar("S")
+E = TypeVar("E")
+O = TypeVar("O")  # noqa: E741 - S, E, O, C are the four letters of the contract
+C = TypeVar("C")
+
+CONSTRUCTED = "constructed"
+"""The source of a variant that no known system is wrong by."""
+
+
+class Variant(Struct, Generic[S, E, O, C], frozen=True, kw_only=True):
+    """A wrong machine, where it comes from, and the clause that catches it."""
+
+    name: str
+    """In capitals; the machine's rules have the same name."""
+    machine: Callable[[], Machine[S, E, O, C]]
+    breaks: str
+    """The clause that the first broken step of an exploration breaks; others may break there too."""
+    source: str
+    """The system with its pull request, release or issue; ``CONSTRUCTED`` when there is none."""
+    story: str
+    """What goes wrong, in a sentence or two."""
+    scope: C
+    """A small scope in which exploring finds it."""
+    sole: bool = False
+    """True when the whole scope is clean without the clause that it breaks."""
+    grants: tuple[str, ...] = ()
+    """Clauses that a seeded initial state breaks already, whatever the machine: they are not judged."""

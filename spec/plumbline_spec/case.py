@@ -1,0 +1,77 @@
+"""A case: one machine with everything that the engines need to judge a host by it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from msgspec import Struct
+
+from plumbline_models.contract import Machine
+from plumbline_models.history import Variant
+from plumbline_spec.errors import UnusableInput
+from plumbline_spec.host import Judged
+from plumbline_spec.profiles import Profile
+
+S = TypeVar("S")
+E = TypeVar("E")
+O = TypeVar("O")  # noqa: E741 - the letters of the contract
+C = TypeVar("C")
+
+
+class Scopes(Struct, Generic[C], frozen=True, kw_only=True):
+    """The scopes of one profile."""
+
+    explore: tuple[C, ...]
+    """Walked breadth first on the machine."""
+    descend: tuple[C, ...]
+    """Walked depth first on the host as well."""
+    diff: C
+
+
+class Case(Struct, Generic[S, E, O, C], frozen=True, kw_only=True):
+    """A machine, its rule sets, its variants, its scopes, and the hosts to judge."""
+
+    machine: Machine[S, E, O, C]
+    rule_sets: Mapping[str, Callable[[], Machine[S, E, O, C]]]
+    """Every rule set by name, the specification's first."""
+    equal_rule_sets: tuple[tuple[str, str], ...]
+    """Pairs of rule sets that the chapter claims to be equal."""
+    scopes: Mapping[str, Scopes[C]]
+    """By the name of the profile."""
+    vectors_scope: C
+    host: Callable[[], Judged[S, E, O]]
+    durable: Callable[[], Judged[S, E, O]]
+    """A host on storage that outlives it."""
+    variants: Sequence[Variant[S, E, O, C]]
+    weight: int = 1
+    """Its part of a profile's budget beside the other machines."""
+
+    def rules(self, name: str) -> Machine[S, E, O, C]:
+        """Return the machine under a rule set or a variant of that name; raises ``UnusableInput``."""
+        if name in self.rule_sets:
+            return self.rule_sets[name]()
+        for variant in self.variants:
+            if variant.name == name:
+                return variant.machine()
+        known = ", ".join(self.rule_sets)
+        raise UnusableInput(
+            f"{self.machine.name} has no rule set {name!r}; it has {known}, "
+            f"and the variants that `plumbline quality {self.machine.name}` lists"
+        )
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """What a run asks of an engine."""
+
+    profile: Profile
+    seed: int
+    share_seconds: float = 0.0
+    until: float | None = None
+    """A reading of ``time.monotonic`` up to which more than the minimum is done; None for the minimum alone."""
+    regressions: tuple[Path, ...] = ()
+    """Folders of traces to replay first."""
+    database: Path | None = None
+    """Where Hypothesis keeps examples that failed."""
+    spec: Path
+    """The folder of chapters, vectors and variant traces."""
+    versions: dict[str, str]

@@ -1,0 +1,438 @@
+"""The engines as ``plumbline check`` runs them: each takes a case and a plan and returns a report."""
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from msgspec.structs import replace
+
+from plumbline_models.contract import Machine
+from plumbline_spec.case import Case, Plan
+from plumbline_spec.clause_table import Broken, Progress
+from plumbline_spec.codec import canonical
+from plumbline_spec.coverage import Covered
+from plumbline_spec.descend import descend
+from plumbline_spec.diff import diff
+from plumbline_spec.envelope import envelope
+from plumbline_spec.explore import Counterexample, Exploration, explore
+from plumbline_spec.host import Judged
+from plumbline_spec.lockstep import Effort, lockstep
+from plumbline_spec.quality import Quality, afresh, on_stored_traces
+from plumbline_spec.report import EngineReport, Finding, PairSteps, Row, Verdict
+from plumbline_spec.traces import (
+    FORMAT,
+    Header,
+    Mismatch,
+    Trace,
+    encode,
+    read,
+    record,
+    replay,
+    validate,
+)
+from plumbline_spec.trial import Failure
+from plumbline_spec.vectors import verify
+
+S = TypeVar("S")
+E = TypeVar("E")
+O = TypeVar("O")  # noqa: E741 - the letters of the contract
+C = TypeVar("C")
+
+MAX_DETAILS = 12
+
+
+def run_regressions(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> EngineReport:
+    """Replay every stored trace of the machine on machine and host."""
+    files = sorted(
+        file for folder in plan.regressions for file in folder.glob(f"{case.machine.name}*.jsonl")
+    )
+    findings: list[Finding] = []
+    traces = 0
+    judged = case.host()
+    try:
+        for file in files:
+            progress(file.name)
+            for trace in read(file, lambda header: case.rules(header.rules)):
+                traces += 1
+                machine = case.rules(trace.header.rules)
+                found = validate(machine, trace) or replay(machine, judged, trace)
+                findings += _mismatched(machine, trace, found[:1], f"{file.name} ")
+    finally:
+        judged.host.close()
+    return _report(
+        case,
+        "regressions",
+        f"{traces:,} stored traces replayed",
+        findings,
+        figures={"traces": traces},
+    )
+
+
+def run_explore(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> EngineReport:
+    """Explore every scope of the profile; together they must reach everything."""
+    walks = [
+        explore(case.machine, scope, progress=progress)
+        for scope in case.scopes[plan.profile.name].explore
+    ]
+    findings = [
+        one
+        for walk in walks
+        if walk.counterexample is not None
+        for one in findings_of(case.machine, walk.counterexample)
+    ]
+    covered = _together(walks)
+    states = sum(walk.states for walk in walks)
+    transitions = sum(walk.transitions for walk in walks)
+    bounds = [walk.bound for walk in walks if walk.bound is not None]
+    whole = "complete" if not bounds else f"stopped at {bounds[0]}"
+    missing = _missing(covered)
+    unreached = set.intersection(*(set(walk.never_reached) for walk in walks))
+    missing += [f"never reached: {clause}" for clause in sorted(unreached)]
+    idle = set.intersection(*(set(walk.never_enabled) for walk in walks))
+    missing += [f"never enabled: {event}" for event in sorted(idle)]
+    depth = max(walk.depth for walk in walks)
+    report = _report(
+        case,
+        "explore",
+        f"{states:,} states, {transitions:,} transitions, depth {depth}, {whole}",
+        findings,
+        missing,
+        unfinished=bool(bounds),
+        figures={"states": states, "transitions": transitions, "complete": int(not bounds)},
+    )
+    return _covering(report, covered)
+
+
+def _together(walks: list[Exploration[S, E, O, C]]) -> Covered:
+    coverage = walks[0].coverage
+    for walk in walks[1:]:
+        coverage.add(walk.coverage)
+    return coverage.result()
+
+
+def run_descend(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> EngineReport:
+    """Take every transition of the profile's host scopes on the host, and find the same states as ``explore``."""
+    states = transitions = 0
+    findings: list[Finding] = []
+    details: list[str] = []
+    unfinished = False
+    for scope in case.scopes[plan.profile.name].descend:
+        walk = descend(case.machine, scope, case.host, progress=progress)
+        if walk is None:
+            return _not_applicable(case, "descend", "the host cannot return to a savepoint")
+        states, transitions = states + walk.states, transitions + walk.transitions
+        if walk.failure is not None:
+            findings.append(finding_of(case.machine, walk.failure, walk.events, "descend"))
+            continue
+        if walk.bound is not None:
+            unfinished = True
+            continue
+        usual = explore(case.machine, scope, fingerprint=True, progress=progress)
+        if (usual.states, usual.transitions, usual.fingerprint) != (
+            walk.states,
+            walk.transitions,
+            walk.fingerprint,
+        ):
+            details.append(
+                f"{walk.states:,} states depth first, {usual.states:,} breadth first in {scope}"
+            )
+    said = (
+        "the same states as breadth first"
+        if not (details or findings or unfinished)
+        else "NOT the same states"
+    )
+    summary = f"{states:,} states, {transitions:,} transitions on the host, {said}"
+    figures = {"host_states": states, "host_transitions": transitions}
+    return _report(
+        case, "descend", summary, findings, details, unfinished=unfinished, figures=figures
+    )
+
+
+def run_lockstep(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> EngineReport:
+    """Run histories in memory: the seeded minimum, then more until the share is used up."""
+    effort = Effort(
+        examples=plan.profile.examples, steps=plan.profile.steps, seed=plan.seed, until=plan.until
+    )
+    return _lockstep(
+        case, case.host, "lockstep", effort, plan, progress, plan.profile.histories_floor
+    )
+
+
+def run_durable(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> EngineReport:
+    """Run histories on a file, with every commit synced."""
+    effort = Effort(
+        examples=plan.profile.durable_examples, steps=plan.profile.steps, seed=plan.seed + 1
+    )
+    return _lockstep(case, case.durable, "durable", effort, plan, progress, 0)
+
+
+def _lockstep(
+    case: Case[S, E, O, C],
+    host: Callable[[], Judged[S, E, O]],
+    engine: str,
+    effort: Effort,
+    plan: Plan,
+    progress: Progress,
+    floor: int,
+) -> EngineReport:
+    scope = case.scopes[plan.profile.name].descend[0]
+    run = lockstep(case.machine, host, scope, effort, database=plan.database, progress=progress)
+    covered = run.coverage.result()
+    reached = len(case.machine.pairs) - len(covered.missing_pairs)
+    per_cent = 100 * reached // len(case.machine.pairs)
+    findings = []
+    if run.failure is not None:
+        findings = [finding_of(case.machine, run.failure, run.events, engine)]
+    details = [f"pair outside the table: {pair}" for pair in covered.unlisted_pairs]
+    short = per_cent < floor and run.failure is None
+    if short:
+        details.append(f"{per_cent} % of the pairs reached, the floor is {floor} %")
+    done = run.examples + run.extra_examples
+    report = _report(
+        case,
+        engine,
+        f"{done:,} histories ({run.examples:,} seeded), {run.steps:,} steps, {per_cent} % of pairs",
+        findings,
+        details if covered.unlisted_pairs else [],
+        unfinished=short,
+        figures={"examples": done, "steps": run.steps},
+    )
+    return _covering(replace(report, details=tuple(details)), covered)
+
+
+def run_diff(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> EngineReport:
+    """Hold the rule sets that the chapter calls equal to each other."""
+    scope = case.scopes[plan.profile.name].diff
+    found = [
+        diff(case.rules(left), case.rules(right), scope, progress=progress)
+        for left, right in case.equal_rule_sets
+    ]
+    findings = [
+        _finding(
+            case.rules(one.left),
+            f"{one.left} = {one.right}",
+            f"{one.differences[0].path}: {one.differences[0].machine} or {one.differences[0].host}",
+            one.events,
+            "diff",
+        )
+        for one in found
+        if one.differences
+    ]
+    states = sum(one.states for one in found)
+    equal = ", ".join(f"{one.left} = {one.right}" for one in found if one.equal)
+    return _report(
+        case,
+        "diff",
+        f"{states:,} pairs of states; {equal or 'nothing equal'}",
+        findings,
+        unfinished=any(one.bound for one in found),
+        figures={"pairs_of_states": states},
+    )
+
+
+def run_vectors(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> EngineReport:
+    """Hold machine and host to the vectors, and the vectors to their goals."""
+    traces = _stored(case, plan, "vectors")
+    progress(f"{len(traces)} vectors")
+    found = verify(case.machine, case.host, case.variants, traces)
+    by_name = {trace.header.name: trace for trace in traces}
+    findings = [
+        one
+        for name, mismatch in found.mismatches
+        for one in _mismatched(case.machine, by_name[name], [mismatch], f"vector {name} ")
+    ]
+    details = [f"no vector reaches {' '.join(goal)}" for goal in found.unreached]
+    return _report(
+        case,
+        "vectors",
+        f"{found.vectors:,} vectors, {found.steps:,} steps",
+        findings,
+        details,
+        figures={"vectors": found.vectors},
+    )
+
+
+def run_envelope(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> EngineReport:
+    """Judge transactions and request ids along the vectors, on a file."""
+    found = envelope(case.machine, case.durable, _stored(case, plan, "vectors"), progress=progress)
+    findings = []
+    if found.broken is not None:
+        broken: Broken = found.broken
+        findings = [
+            _finding(case.machine, broken.clause, str(broken.witness), found.events, "envelope")
+        ]
+    report = _report(
+        case,
+        "envelope",
+        f"{found.steps:,} events, {found.statements:,} statements; {', '.join(found.clauses)}",
+        findings,
+        figures={"statements": found.statements},
+    )
+    return replace(report, clauses=found.clauses)
+
+
+def run_quality(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> EngineReport:
+    """Judge every variant: on its stored trace, or searched for afresh."""
+    found = (
+        afresh(case.machine, case.variants, progress=progress)
+        if plan.profile.afresh
+        else on_stored_traces(case.machine, case.variants, _stored(case, plan, "variants"))
+    )
+    caught = sum(one.caught for one in found.verdicts)
+    report = _report(
+        case,
+        "quality",
+        f"{caught} of {len(case.variants)} variants caught, {len(found.idle)} clauses idle",
+        [],
+        _poor(found),
+        figures={"variants": len(case.variants), "variants_caught": caught},
+    )
+    return replace(report, table=tuple(quality_table(found)))
+
+
+def _poor(found: Quality[E]) -> list[str]:
+    return [
+        *(f"variant not caught by its clause: {name}" for name in found.escaped),
+        *(f"no variant needs clause {clause}" for clause in found.idle),
+        *(f"the unchanged machine breaks {clause}" for clause in found.unchanged),
+        *(f"variant without a stored trace: {name}" for name in found.misplaced),
+    ]
+
+
+def quality_table(found: Quality[E]) -> list[tuple[str, ...]]:
+    """Return the table of what caught what: a heading and a row for each variant."""
+    heading = ("variant", "source", "breaks", "caught by", "engine", "effort", "trace", "sole")
+    rows = [
+        (
+            one.variant,
+            one.source,
+            one.breaks,
+            ", ".join(one.caught_by) if one.caught_by else "NOT CAUGHT",
+            one.engine,
+            f"{one.effort:,} {'steps' if one.engine == 'trace' else 'states'}",
+            str(len(one.events)),
+            {None: "", True: "yes", False: "NO"}[one.escapes],
+        )
+        for one in found.verdicts
+    ]
+    return [heading, *rows]
+
+
+ENGINES: Mapping[str, int] = {
+    "regressions": 1,
+    "explore": 6,
+    "descend": 8,
+    "lockstep": 14,
+    "durable": 3,
+    "diff": 4,
+    "vectors": 2,
+    "envelope": 3,
+    "quality": 5,
+}
+"""Every engine and its weight in the budget; those that write nothing come in this order."""
+
+
+def _stored(case: Case[S, E, O, C], plan: Plan, folder: str) -> list[Trace[S, E, O]]:
+    file = plan.spec / folder / f"{case.machine.name}.jsonl"
+    return read(file, lambda header: case.rules(header.rules))
+
+
+def _report(
+    case: Case[S, E, O, C],
+    engine: str,
+    summary: str,
+    findings: list[Finding],
+    faults: list[str] | None = None,
+    *,
+    unfinished: bool = False,
+    figures: dict[str, int] | None = None,
+) -> EngineReport:
+    broken = findings or faults
+    verdict = Verdict.UNFINISHED if unfinished else Verdict.HOLDS
+    return EngineReport(
+        machine=case.machine.name,
+        engine=engine,
+        verdict=Verdict.BROKEN if broken else verdict,
+        summary=summary,
+        figures=figures or {},
+        details=tuple((faults or [])[:MAX_DETAILS]),
+        findings=tuple(findings),
+    )
+
+
+def _not_applicable(case: Case[S, E, O, C], engine: str, why: str) -> EngineReport:
+    return EngineReport(
+        machine=case.machine.name, engine=engine, verdict=Verdict.NOT_APPLICABLE, summary=why
+    )
+
+
+def _missing(covered: Covered) -> list[str]:
+    return [
+        *(f"never exercised: {event}, {outcome}" for event, outcome in covered.missing_pairs),
+        *(f"outside the table: {event}, {outcome}" for event, outcome in covered.unlisted_pairs),
+        *(f"idle clause: {clause}" for clause in covered.idle_clauses),
+    ]
+
+
+def _covering(report: EngineReport, covered: Covered) -> EngineReport:
+    return replace(
+        report,
+        pairs=tuple(
+            PairSteps(event=one.event, outcome=one.outcome, steps=one.steps)
+            for one in covered.pairs
+        ),
+        clauses=tuple(one.clause for one in covered.clauses if one.steps),
+    )
+
+
+def findings_of(machine: Machine[S, E, O, C], found: Counterexample[E]) -> tuple[Finding, ...]:
+    """Return a finding for each clause that a counterexample breaks."""
+    return tuple(
+        _finding(machine, one.clause, str(one.witness), found.events, "explore")
+        for one in found.broken
+    )
+
+
+def finding_of(
+    machine: Machine[S, E, O, C], failure: Failure, events: tuple[E, ...], engine: str
+) -> Finding:
+    finding = _finding(machine, failure.name, failure.detail, events, engine)
+    return replace(finding, differences=failure.differences)
+
+
+def _mismatched(
+    machine: Machine[S, E, O, C], trace: Trace[S, E, O], found: list[Mismatch], where: str
+) -> list[Finding]:
+    return [
+        _finding(
+            machine,
+            f"{where}{one.what}",
+            f"step {one.step}: recorded {one.recorded}, found {one.found}",
+            trace.events,
+            "replay",
+        )
+        for one in found
+    ]
+
+
+def _finding(
+    machine: Machine[S, E, O, C], name: str, detail: str, events: tuple[E, ...], engine: str
+) -> Finding:
+    header = Header(
+        format=FORMAT,
+        plumbline="regression",
+        machine=machine.name,
+        rules=machine.rules_name,
+        name=name,
+        about=detail,
+        scope=f"found by {engine}",
+    )
+    trace = record(machine, events, header)
+    rows = [
+        Row(
+            step=number,
+            event=canonical(step.event).decode(),
+            outcome=machine.outcome_name(step.outcome),
+        )
+        for number, step in enumerate(trace.steps, 1)
+    ]
+    return Finding(name=name, detail=detail, rows=tuple(rows), trace=encode(trace))

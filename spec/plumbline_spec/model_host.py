@@ -1,0 +1,77 @@
+"""A machine as a host: what the judge is tried on before anything real is judged."""
+
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+
+from plumbline_models.contract import Machine
+from plumbline_spec.codec import canonical
+from plumbline_spec.errors import RequestReused
+from plumbline_spec.host import Judged, RequestId
+
+S = TypeVar("S")
+E = TypeVar("E")
+O = TypeVar("O")  # noqa: E741 - the letters of the contract
+C = TypeVar("C")
+
+
+class ModelHost(Generic[S, E, O, C]):
+    """Answers as a machine does, keeps its answers by request id, and returns to marks."""
+
+    def __init__(self, machine: Machine[S, E, O, C]) -> None:
+        self._machine = machine
+        self._state = machine.initial
+        self._marks: list[S] = []
+        self._answers: dict[RequestId, tuple[bytes, O]] = {}
+
+    def reset(self) -> None:
+        """Return to the machine's initial state."""
+        self._state = self._machine.initial
+        self._marks.clear()
+        self._answers.clear()
+
+    def step(self, event: E, request: RequestId | None = None) -> O:
+        """Apply one event, or answer its request id again."""
+        name = canonical(event)
+        if request is not None and request in self._answers:
+            stored, outcome = self._answers[request]
+            if stored != name:
+                raise RequestReused(request)
+            return outcome
+        self._state, outcome = self._machine.step(self._state, event)
+        if request is not None:
+            self._answers[request] = (name, outcome)
+        return outcome
+
+    def observe(self) -> S:
+        """Return the state."""
+        return self._state
+
+    def parts(self) -> Iterator[tuple[str, S]]:
+        """Yield the parts of the state, or the whole when the machine has none."""
+        if self._machine.partition is None:
+            yield "", self._state
+        else:
+            yield from self._machine.partition(self._state).items()
+
+    def mark(self) -> None:
+        """Remember the state."""
+        self._marks.append(self._state)
+
+    def back(self) -> None:
+        """Return to the latest state remembered."""
+        self._state = self._marks.pop()
+
+    def crash(self) -> None:
+        """Lose nothing: every step was durable."""
+
+    def reopen(self) -> None:
+        """Go on."""
+
+    def close(self) -> None:
+        """Release nothing."""
+
+
+def model_host(machine: Machine[S, E, O, C]) -> Judged[S, E, O]:
+    """Return a machine as a host with every capability but that of being traced."""
+    host = ModelHost(machine)
+    return Judged(host=host, observable=host, reversible=host, crashable=host)

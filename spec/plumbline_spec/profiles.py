@@ -1,0 +1,60 @@
+"""Profiles: how much every engine does at least, and how long all of them may take together."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from msgspec import Struct
+
+ProfileName = Literal["quick", "ci", "nightly"]
+
+
+class Profile(Struct, frozen=True, kw_only=True):
+    """A fixed seeded minimum for each engine, and a budget; what is left of it is spent on further histories."""
+
+    name: str
+    seconds: int
+    """Wall time for all machines and engines on two cores."""
+    examples: int
+    """Histories of lockstep in memory."""
+    steps: int
+    """Steps in a history."""
+    durable_examples: int
+    """Histories of lockstep on a file."""
+    afresh: bool
+    """Whether variants are searched for again, or judged on their stored traces."""
+    histories_floor: int
+    """Of the machine's table of events and outcomes, the per cent that the minimum of lockstep must reach."""
+
+
+PROFILES: Mapping[str, Profile] = {
+    profile.name: profile
+    for profile in (
+        Profile(
+            name="quick",
+            seconds=60,
+            examples=120,
+            steps=40,
+            durable_examples=8,
+            afresh=False,
+            histories_floor=75,
+        ),
+        Profile(
+            name="ci",
+            seconds=600,
+            examples=1_500,
+            steps=60,
+            durable_examples=60,
+            afresh=True,
+            histories_floor=95,
+        ),
+        Profile(
+            name="nightly",
+            seconds=4 * 3600,
+            examples=20_000,
+            steps=100,
+            durable_examples=1_000,
+            afresh=True,
+            histories_floor=100,
+        ),
+    )
+}

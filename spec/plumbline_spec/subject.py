@@ -1,0 +1,257 @@
+"""A subject: a case with its types closed over, so that a registry can hold every machine side by side."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from plumbline_models.contract import Clause, SometimesClause, StateClause
+from plumbline_spec import engines
+from plumbline_spec.case import Case, Plan
+from plumbline_spec.clause_table import Progress
+from plumbline_spec.codec import canonical, schema
+from plumbline_spec.diff import Comparison, diff
+from plumbline_spec.errors import UnusableInput
+from plumbline_spec.explore import explore
+from plumbline_spec.profiles import PROFILES
+from plumbline_spec.quality import afresh, to_store
+from plumbline_spec.report import ClauseInfo, EngineReport, Row, Verdict
+from plumbline_spec.traces import Mismatch, Trace, encode, read, replay, validate
+from plumbline_spec.vectors import fill
+
+S = TypeVar("S")
+E = TypeVar("E")
+O = TypeVar("O")  # noqa: E741 - the letters of the contract
+C = TypeVar("C")
+
+
+class RuleDiff(Struct, frozen=True, kw_only=True):
+    """Whether two rule sets are equal, and a shortest trace that tells them apart."""
+
+    machine: str
+    left: str
+    right: str
+    equal: bool
+    states: int
+    transitions: int
+    bound: str | None
+    rows: tuple[tuple[int, str, str, str], ...]
+    """Step, event, what the left one answers, what the right one answers."""
+    differences: tuple[tuple[str, str, str], ...]
+    """Place, left, right, after the last step."""
+
+
+class Replayed(Struct, frozen=True, kw_only=True):
+    """One trace, taken again."""
+
+    name: str
+    rules: str
+    rows: tuple[Row, ...]
+    mismatches: tuple[Mismatch, ...]
+
+
+class Generated(Struct, frozen=True, kw_only=True):
+    """A generated file: where it belongs below the folder of the specification, and what it holds."""
+
+    path: str
+    content: bytes
+
+
+class Subject(Struct, frozen=True, kw_only=True):
+    """A machine and its hosts, for those who do not care about its types."""
+
+    name: str
+    weight: int
+    events: tuple[str, ...]
+    clauses: tuple[ClauseInfo, ...]
+    pairs: tuple[tuple[str, str], ...]
+    rule_sets: tuple[str, ...]
+    variants: tuple[str, ...]
+    schema: bytes
+    run: Callable[[str, Plan, Progress], EngineReport]
+    """Run one engine by name."""
+    diff: Callable[[str, str, str, Progress], RuleDiff]
+    """Compare two rule sets in the scope of a profile."""
+    replay: Callable[[Path], list[Replayed]]
+    explored: Callable[[str, str, int, Progress], EngineReport]
+    """Explore a rule set or a variant in the scopes of a profile, up to a number of states."""
+    generate: Callable[[Plan, Progress], list[Generated]]
+    """Make the machine's schema, variant traces and vectors afresh."""
+
+
+def subject(case: Case[S, E, O, C]) -> Subject:
+    """Close over a case's types."""
+    machine = case.machine
+    return Subject(
+        name=machine.name,
+        weight=case.weight,
+        events=tuple(kind.__name__ for kind in machine.kinds),
+        clauses=tuple(_info(clause) for clause in machine.clauses),
+        pairs=machine.pairs,
+        rule_sets=tuple(case.rule_sets),
+        variants=tuple(variant.name for variant in case.variants),
+        schema=schema(machine.record, f"{machine.name}: event, outcome and state"),
+        run=lambda engine, plan, progress: _run(case, engine, plan, progress),
+        diff=lambda left, right, profile, progress: _diff(case, left, right, profile, progress),
+        replay=lambda path: _replay(case, path),
+        explored=lambda rules, profile, most, progress: _explored(
+            case, rules, profile, most, progress
+        ),
+        generate=lambda plan, progress: _generate(case, plan, progress),
+    )
+
+
+def _info(clause: Clause[S, E, O]) -> ClauseInfo:
+    if isinstance(clause, StateClause):
+        about = "state"
+    else:
+        about = "reach" if isinstance(clause, SometimesClause) else "step"
+    return ClauseInfo(id=clause.id, title=clause.title, sentence=clause.sentence, about=about)
+
+
+def _run(case: Case[S, E, O, C], engine: str, plan: Plan, progress: Progress) -> EngineReport:
+    started = time.perf_counter()
+    runs = {
+        "regressions": engines.run_regressions,
+        "explore": engines.run_explore,
+        "descend": engines.run_descend,
+        "lockstep": engines.run_lockstep,
+        "durable": engines.run_durable,
+        "diff": engines.run_diff,
+        "vectors": engines.run_vectors,
+        "envelope": engines.run_envelope,
+        "quality": engines.run_quality,
+    }
+    report = runs[engine](case, plan, progress)
+    seconds = time.perf_counter() - started
+    return replace(report, seconds=seconds, share_seconds=plan.share_seconds)
+
+
+def _diff(
+    case: Case[S, E, O, C], left: str, right: str, profile: str, progress: Progress
+) -> RuleDiff:
+    one, other = case.rules(left), case.rules(right)
+    found: Comparison[E] = diff(one, other, case.scopes[profile].diff, progress=progress)
+    rows: list[tuple[int, str, str, str]] = []
+    state, then = one.initial, other.initial
+    for number, event in enumerate(found.events, 1):
+        (state, said), (then, answered) = one.step(state, event), other.step(then, event)
+        rows.append(
+            (
+                number,
+                canonical(event).decode(),
+                one.outcome_name(said),
+                other.outcome_name(answered),
+            )
+        )
+    return RuleDiff(
+        machine=case.machine.name,
+        left=left,
+        right=right,
+        equal=found.equal,
+        states=found.states,
+        transitions=found.transitions,
+        bound=found.bound,
+        rows=tuple(rows),
+        differences=tuple((at.path, at.machine, at.host) for at in found.differences),
+    )
+
+
+def _replay(case: Case[S, E, O, C], path: Path) -> list[Replayed]:
+    judged = case.host()
+    try:
+        return [
+            Replayed(
+                name=trace.header.name,
+                rules=trace.header.rules,
+                rows=tuple(_rows(case, trace)),
+                mismatches=tuple(
+                    [
+                        *validate(case.rules(trace.header.rules), trace),
+                        *replay(case.rules(trace.header.rules), judged, trace),
+                    ]
+                ),
+            )
+            for trace in read(path, lambda header: case.rules(header.rules))
+        ]
+    finally:
+        judged.host.close()
+
+
+def _rows(case: Case[S, E, O, C], trace: Trace[S, E, O]) -> list[Row]:
+    named = case.machine.outcome_name
+    return [
+        Row(
+            step=number,
+            event=canonical(step.event).decode(),
+            outcome=named(step.outcome),
+        )
+        for number, step in enumerate(trace.steps, 1)
+    ]
+
+
+def _explored(
+    case: Case[S, E, O, C], rules: str, profile: str, most: int, progress: Progress
+) -> EngineReport:
+    machine = case.rules(rules)
+    reports = []
+    for scope in case.scopes[profile].explore:
+        walk = explore(machine, scope, max_states=most, progress=progress)
+        found = walk.counterexample
+        findings = () if found is None else engines.findings_of(machine, found)
+        unreached = tuple(f"never reached: {clause}" for clause in walk.never_reached)
+        verdict = Verdict.BROKEN if found else Verdict.UNFINISHED if walk.bound else Verdict.HOLDS
+        whole = "complete" if walk.complete else walk.bound or "stopped at a broken clause"
+        reports.append(
+            EngineReport(
+                machine=machine.name,
+                engine="explore",
+                verdict=verdict,
+                summary=f"{walk.states:,} states, {walk.transitions:,} transitions, "
+                f"depth {walk.depth}, {whole}",
+                figures={
+                    "states": walk.states,
+                    "transitions": walk.transitions,
+                    "depth": walk.depth,
+                    "complete": int(walk.complete),
+                },
+                details=(
+                    str(scope),
+                    *unreached,
+                    *(f"never enabled: {one}" for one in walk.never_enabled),
+                ),
+                clauses=walk.clauses,
+                findings=findings,
+            )
+        )
+    return max(reports, key=lambda one: (one.verdict is Verdict.BROKEN, one.figures["states"]))
+
+
+def _generate(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> list[Generated]:
+    machine = case.machine
+    quality = afresh(machine, case.variants, progress=progress)
+    if quality.escaped or quality.unchanged:
+        raise UnusableInput(
+            f"the variants of {machine.name} are not all caught; see `plumbline quality {machine.name}`"
+        )
+    variants = to_store(machine, case.variants, quality, plan.versions)
+    vectors = fill(
+        machine, case.vectors_scope, case.variants, variants, plan.versions, progress=progress
+    )
+    name = machine.name
+    return [
+        Generated(
+            path=f"schemas/{name}.schema.json",
+            content=schema(machine.record, f"{name}: event, outcome and state"),
+        ),
+        Generated(path=f"variants/{name}.jsonl", content=b"".join(map(encode, variants))),
+        Generated(path=f"vectors/{name}.jsonl", content=b"".join(map(encode, vectors))),
+    ]
+
+
+def profile_names() -> tuple[str, ...]:
+    """Return the names of the profiles."""
+    return tuple(PROFILES)

@@ -1,0 +1,223 @@
+"""Vectors: the portable traces of a machine, the fewest that reach everything.
+
+Goals are every (event, outcome) of the machine's table, every clause about a step in a step that changes something,
+every reachability clause, and for every variant a trace along which a host with that mistake answers or observes
+otherwise than the specification. ``fill`` finds a shortest trace to each goal and keeps a set from which none can be
+taken away; ``verify`` holds machine and host to the file.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+from msgspec import Struct
+
+from plumbline_models.contract import Machine
+from plumbline_models.history import Variant
+from plumbline_spec.clause_table import Progress, silent
+from plumbline_spec.codec import canonical
+from plumbline_spec.explore import Walk
+from plumbline_spec.host import Judged
+from plumbline_spec.traces import FORMAT, Header, Mismatch, Trace, record, replay, validate
+
+S = TypeVar("S")
+E = TypeVar("E")
+O = TypeVar("O")  # noqa: E741 - the letters of the contract
+C = TypeVar("C")
+
+Goal = tuple[str, ...]
+"""``("pair", event, outcome)``, ``("clause", id)`` or ``("variant", name)``."""
+
+
+def goals_of(
+    machine: Machine[S, E, O, C], variants: Sequence[Variant[S, E, O, C]]
+) -> frozenset[Goal]:
+    """Return everything that a machine's vectors must reach."""
+    pairs: set[Goal] = {("pair", *pair) for pair in machine.pairs}
+    clauses: set[Goal] = {("clause", clause.id) for clause in machine.clauses}
+    told: set[Goal] = {("variant", one.name) for one in variants if _tellable(machine, one)}
+    return frozenset(pairs | clauses | told)
+
+
+def _tellable(machine: Machine[S, E, O, C], variant: Variant[S, E, O, C]) -> bool:
+    """Tell whether a variant begins where the machine does; one that is seeded has no portable trace."""
+    return canonical(variant.machine().initial) == canonical(machine.initial)
+
+
+def reached_by(
+    machine: Machine[S, E, O, C],
+    variants: Sequence[Variant[S, E, O, C]],
+    events: Sequence[E],
+) -> frozenset[Goal]:
+    """Return the goals that a trace reaches."""
+    table = Walk(machine).table
+    found: set[Goal] = set()
+    state = machine.initial
+    for event in events:
+        after, outcome = machine.step(state, event)
+        found.add(("pair", type(event).__name__, machine.outcome_name(outcome)))
+        changes = canonical(after) != canonical(state)
+        for clause in table.of_step(event, outcome):
+            if changes or clause.inert:
+                found.add(("clause", clause.id))
+        if changes:
+            found |= {("clause", one.id) for one in table.about_states}
+        for one in table.sometimes:
+            if one.reached(state, event, outcome, after):
+                found.add(("clause", one.id))
+        state = after
+    told = (one for one in variants if _tellable(machine, one))
+    return frozenset(found | {("variant", one.name) for one in told if tells(machine, one, events)})
+
+
+def tells(machine: Machine[S, E, O, C], variant: Variant[S, E, O, C], events: Sequence[E]) -> bool:
+    """Tell whether a host with the variant's mistake is caught along a trace: by an outcome or a state."""
+    wrong = variant.machine()
+    state, other = machine.initial, wrong.initial
+    for event in events:
+        state, outcome = machine.step(state, event)
+        other, answered = wrong.step(other, event)
+        if canonical(outcome) != canonical(answered) or canonical(state) != canonical(other):
+            return True
+    return False
+
+
+def shortest(
+    machine: Machine[S, E, O, C], scope: C, progress: Progress = silent
+) -> dict[Goal, tuple[E, ...]]:
+    """Return a shortest trace to every pair and every clause of the scope, breadth first."""
+    walk = Walk(machine)
+    found: dict[Goal, tuple[E, ...]] = {}
+    level = [machine.initial]
+    while level:
+        progress(f"{len(walk.seen):,} states, {len(found)} goals")
+        following: list[S] = []
+        for state in level:
+            for event, outcome, after, new in walk.expand(state, scope):
+                goals: list[Goal] = [("pair", type(event).__name__, machine.outcome_name(outcome))]
+                goals += [
+                    ("clause", one.id)
+                    for one in walk.table.of_step(event, outcome)
+                    if one.inert or after is not state
+                ]
+                goals += [
+                    ("clause", one.id)
+                    for one in walk.table.sometimes
+                    if ("clause", one.id) not in found and one.reached(state, event, outcome, after)
+                ]
+                for goal in goals:
+                    if goal not in found:
+                        found[goal] = (*walk.trace_to(walk.seen[state]), event)
+                if new:
+                    following.append(after)
+        level = following
+    return found
+
+
+def fill(
+    machine: Machine[S, E, O, C],
+    scope: C,
+    variants: Sequence[Variant[S, E, O, C]],
+    stored: Sequence[Trace[S, E, O]],
+    versions: dict[str, str],
+    *,
+    progress: Progress = silent,
+) -> list[Trace[S, E, O]]:
+    """Return the vectors of a machine: shortest traces, none of which can be left out.
+
+    ``stored`` are the variants' traces: a trace along which a variant is caught tells it from the machine, or is
+    offered as a candidate for doing so.
+    """
+    candidates = [*shortest(machine, scope, progress).values(), *(one.events for one in stored)]
+    reach = {events: reached_by(machine, variants, events) for events in dict.fromkeys(candidates)}
+    chosen = _cover(reach, goals_of(machine, variants))
+    return [
+        record(machine, events, _header(machine, reach[events], number, versions), states=True)
+        for number, events in enumerate(chosen, 1)
+    ]
+
+
+def _cover(
+    reach: dict[tuple[E, ...], frozenset[Goal]], goals: frozenset[Goal]
+) -> list[tuple[E, ...]]:
+    """Choose traces that together reach what can be reached, then drop those that are not needed."""
+    open_goals = set(goals & frozenset[Goal]().union(*reach.values()))
+    chosen: list[tuple[E, ...]] = []
+    while open_goals:
+        best = max(reach, key=lambda events: (len(reach[events] & open_goals), -len(events)))
+        chosen.append(best)
+        open_goals -= reach[best]
+    for events in sorted(chosen, key=len, reverse=True):
+        others = frozenset[Goal]().union(*(reach[one] for one in chosen if one != events))
+        if reach[events] & goals <= others:
+            chosen.remove(events)
+    return sorted(chosen, key=lambda events: (len(events), [canonical(event) for event in events]))
+
+
+def _header(
+    machine: Machine[S, E, O, C],
+    reached: frozenset[Goal],
+    number: int,
+    versions: dict[str, str],
+) -> Header:
+    return Header(
+        format=FORMAT,
+        plumbline="vector",
+        machine=machine.name,
+        rules=machine.rules_name,
+        name=str(number),
+        versions=versions,
+        clauses=tuple(sorted((goal[1] for goal in reached if goal[0] == "clause"), key=_by_number)),
+        pairs=tuple(sorted((goal[1], goal[2]) for goal in reached if goal[0] == "pair")),
+        variants=tuple(sorted(goal[1] for goal in reached if goal[0] == "variant")),
+    )
+
+
+def _by_number(clause: str) -> tuple[str, int]:
+    prefix, _, number = clause.partition("-")
+    return prefix, int(number)
+
+
+class Verification(Struct, Generic[E], frozen=True, kw_only=True):
+    """What holding machine and host to vectors found."""
+
+    vectors: int
+    steps: int
+    mismatches: tuple[tuple[str, Mismatch], ...]
+    """By the vector's name."""
+    unreached: tuple[Goal, ...]
+    """Goals that no vector reaches."""
+    events: tuple[E, ...] = ()
+    """The vector of the first mismatch."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether every vector agrees and every goal is reached."""
+        return not (self.mismatches or self.unreached)
+
+
+def verify(
+    machine: Machine[S, E, O, C],
+    host: Callable[[], Judged[S, E, O]],
+    variants: Sequence[Variant[S, E, O, C]],
+    traces: Sequence[Trace[S, E, O]],
+) -> Verification[E]:
+    """Hold machine and host to vectors, and the vectors to their goals."""
+    judged = host()
+    reached = frozenset[Goal]()
+    mismatches: list[tuple[str, Mismatch]] = []
+    events: tuple[E, ...] = ()
+    try:
+        for trace in traces:
+            reached |= reached_by(machine, variants, trace.events)
+            found = validate(machine, trace) or replay(machine, judged, trace)
+            events = events or (trace.events if found else ())
+            mismatches += [(trace.header.name, one) for one in found]
+    finally:
+        judged.host.close()
+    return Verification(
+        vectors=len(traces),
+        steps=sum(len(trace.steps) for trace in traces),
+        mismatches=tuple(mismatches),
+        unreached=tuple(sorted(goals_of(machine, variants) - reached)),
+        events=events,
+    )
