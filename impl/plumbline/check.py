@@ -1,19 +1,21 @@
 """Check: every engine on every machine, within one budget, on two cores.
 
-Theory of operation. Each (machine, engine) is a task with a share of the budget by weight. Tasks run in worker
-processes, the longest first, so two cores are used; each first does its fixed seeded minimum, and lockstep then goes on
-until its share is used up. A minimum that is not done when the whole budget is over is *unfinished* and never a pass.
+Theory of operation. Each (machine, engine) is a task with a share of the budget by weight. Tasks
+run in worker processes, the longest first, so two cores are used; each first does its fixed seeded
+minimum, and lockstep then goes on until its share is used up. A minimum that is not done when the
+whole budget is over is *unfinished* and never a pass.
 """
 
 import contextlib
 import multiprocessing
+import signal
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.queues import SimpleQueue
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -29,6 +31,10 @@ from plumbline_spec.engines import ENGINES
 from plumbline_spec.errors import CouldNotFinish, PlumblineError, UnusableInput
 from plumbline_spec.profiles import PROFILES, Profile
 from plumbline_spec.report import EngineReport, Finding, Verdict, worst
+
+if TYPE_CHECKING:
+    from multiprocessing.queues import SimpleQueue
+    from multiprocessing.synchronize import Event
 
 WORKERS = 2
 DEFAULT_SEED = 2026
@@ -128,7 +134,7 @@ def check(options: Options, told: Told) -> CheckReport:
 
 
 def regression_folders(out: Path | None) -> tuple[Path, ...]:
-    """Return the folders whose traces are replayed first: the checkout's, then the one that was named."""
+    """Return the folders whose traces are replayed first: the checkout's, then the one named."""
     root = checkout()
     stored = [] if root is None else [root / "tests" / "regressions"]
     return (*stored, DEFAULT_OUT if out is None else out)
@@ -174,45 +180,59 @@ def _run(tasks: Sequence[Task], workers: int, told: Told) -> Iterator[tuple[Task
             told(task.machine, task.engine, "")
         return
     context = multiprocessing.get_context("spawn")
-    queue: SimpleQueue[tuple[str, str, str]] = context.SimpleQueue()
-    pool = ProcessPoolExecutor(workers, context, initializer=_begin_worker, initargs=(queue,))
-    try:
-        yield from _collect(pool, tasks, queue, told)
-    except BrokenProcessPool as error:
-        raise CouldNotFinish("a worker process was ended from outside; nothing is known") from error
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    channel = Channel(context.SimpleQueue(), context.Event())
+    with ProcessPoolExecutor(
+        workers, context, initializer=_begin_worker, initargs=(channel,)
+    ) as pool:
+        try:
+            yield from _collect(pool, tasks, channel, told)
+        except BrokenProcessPool as error:
+            raise CouldNotFinish("a worker process was ended from outside") from error
+        finally:
+            channel.stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _collect(
-    pool: ProcessPoolExecutor,
-    tasks: Sequence[Task],
-    queue: "SimpleQueue[tuple[str, str, str]]",
-    told: Told,
+    pool: ProcessPoolExecutor, tasks: Sequence[Task], channel: "Channel", told: Told
 ) -> Iterator[tuple[Task, EngineReport]]:
     waiting: dict[Future[EngineReport], Task] = {pool.submit(_work, task): task for task in tasks}
     while waiting:
         done, _ = wait(waiting, timeout=POLL_SECONDS)
-        while not queue.empty():
-            told(*queue.get())
+        while not channel.messages.empty():
+            told(*channel.messages.get())
         for future in done:
             task = waiting.pop(future)
             yield task, future.result()
             told(task.machine, task.engine, "")
 
 
-_queue: "SimpleQueue[tuple[str, str, str]] | None" = None
+class Channel:
+    """What the parent shares with its workers: their messages to it, and its word to stop."""
+
+    def __init__(self, messages: "SimpleQueue[tuple[str, str, str]]", stop: "Event") -> None:
+        self.messages = messages
+        self.stop = stop
 
 
-def _begin_worker(queue: "SimpleQueue[tuple[str, str, str]]") -> None:
-    global _queue  # noqa: PLW0603 - a worker process has one queue, given when it starts
-    _queue = queue
+_channel: Channel | None = None
+
+
+def _begin_worker(channel: Channel) -> None:
+    """Remember the channel of this worker process; an interrupt is the parent's to handle."""
+    global _channel  # noqa: PLW0603 - a worker process has one channel, given when it starts
+    _channel = channel
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _work(task: Task) -> EngineReport:
+    channel = _channel
+    assert channel is not None
+
     def told(machine: str, engine: str, message: str) -> None:
-        if _queue is not None:
-            _queue.put((machine, engine, message))
+        if channel.stop.is_set():
+            raise OutOfTime("the run was given up")
+        channel.messages.put((machine, engine, message))
 
     return run_task(task, _progress(task, told))
 
@@ -248,7 +268,7 @@ def run_task(task: Task, progress: Progress) -> EngineReport:
         )
     except PlumblineError:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever an engine raises is a fault to report
         raise InternalError(
             f"{task.engine} on {task.machine} ended by {type(error).__name__}: {error}\n"
             f"{''.join(traceback.format_tb(error.__traceback__))}"

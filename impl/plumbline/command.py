@@ -1,8 +1,12 @@
-"""The command ``plumbline``. Everything but click is imported when a command runs, so that help is quick.
+"""The command ``plumbline``.
 
-Exit codes: 0 holds or done; 1 a clause broken or answers differ; 2 usage or unusable input; 3 refused by the
-specification; 4 could not finish; 70 internal error; 130 interrupted.
+Everything but click is imported when a command runs, so that help is quick.
+
+Exit codes: 0 holds or done; 1 a clause broken or answers differ; 2 usage or unusable input; 3
+refused by the specification; 4 could not finish; 70 internal error; 130 interrupted.
 """
+
+# ruff: noqa: PLC0415 - a command imports what it needs, and help needs nothing
 
 import sys
 from collections.abc import Callable
@@ -85,7 +89,8 @@ def check(
     json: bool,
 ) -> None:
     """Run every engine on every machine and end with one table."""
-    from plumbline.check import Options, check as run
+    from plumbline.check import Options
+    from plumbline.check import check as run
     from plumbline.screen import following, show_check, write_json
     from plumbline_spec.profiles import PROFILES
 
@@ -220,12 +225,16 @@ def vectors_fill(machines: tuple[str, ...], *, json: bool) -> None:
 @profile_option
 @as_json
 def quality(machines: tuple[str, ...], profile: str, *, json: bool) -> None:
-    """Show which clause catches which variant: by stored traces (quick) or searched for afresh (ci, nightly)."""
+    """Show which clause catches which variant.
+
+    Variants are taken along their stored traces (quick) or searched for afresh (ci, nightly).
+    """
     _run_engine("quality", machines, profile, json=json)
 
 
 def _run_engine(engine: str, machines: tuple[str, ...], profile: str, *, json: bool) -> None:
-    from plumbline.check import Options, check as run
+    from plumbline.check import Options
+    from plumbline.check import check as run
     from plumbline.screen import following, show_check, write_json
     from plumbline_spec.profiles import PROFILES
 

@@ -1,4 +1,4 @@
-"""Connections, transactions, versions and stored answers: what every machine over SQLite stands on."""
+"""Connections, transactions, versions, stored answers: what every machine over SQLite stands on."""
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -19,21 +19,22 @@ MEMORY = ":memory:"
 SYNCHRONOUS_FULL = 2
 
 
-class SettingNotKept(PlumblineError):
+class SettingNotKept(PlumblineError):  # noqa: N818 - named for what happened
     """SQLite answered another value for a setting than the one that was asked for."""
 
     def __init__(self, setting: str, wanted: object, answered: object) -> None:
         super().__init__(
-            f"{setting} is {answered!r} and not {wanted!r}: this file system or this build of SQLite cannot keep "
-            "the durability that is promised; put the database on a local disk"
+            f"{setting} is {answered!r} and not {wanted!r}: this file system or this build of SQLite "
+            "cannot keep the durability that is promised; put the database on a local disk"
         )
 
 
 def open_database(path: str, migrations: tuple[str, ...] = MIGRATIONS) -> apsw.Connection:
     """Open or create a Plumbline database and bring it to the current version.
 
-    WAL with ``synchronous=FULL`` and foreign keys, each read back. Raises ``UnusableInput`` for a file that is not
-    a Plumbline database or has a newer version, ``SettingNotKept``, or ``apsw.Error``; the file is then unchanged.
+    WAL with ``synchronous=FULL`` and foreign keys, each read back. Raises ``UnusableInput`` for a
+    file that is not a Plumbline database or has a newer version, ``SettingNotKept``, or
+    ``apsw.Error``; the file is then unchanged.
     """
     db = apsw.Connection(path)
     try:
@@ -79,7 +80,8 @@ def _recognise(db: apsw.Connection, path: str, newest: int) -> int:
         version = version_of(db)
     except (UnusableInput, apsw.NotADBError, ValueError) as error:
         raise UnusableInput(
-            f"{path} is not a Plumbline database ({error}); name another file, or one that does not exist yet"
+            f"{path} is not a Plumbline database ({error}); "
+            "name another file, or one that does not exist yet"
         ) from error
     if version > newest:
         raise UnusableInput(
@@ -109,7 +111,8 @@ def _migrate(db: apsw.Connection, path: str, migrations: tuple[str, ...]) -> Non
 def transaction(db: apsw.Connection) -> Generator[None]:
     """Run a block in one transaction: committed on success, rolled back when anything is raised.
 
-    The outermost begins IMMEDIATE, so no writer is refused half-way; inside another it is a savepoint.
+    The outermost begins IMMEDIATE, so no writer is refused half-way; inside another it is a
+    savepoint.
     """
     with db:
         yield
@@ -124,8 +127,8 @@ def answered(
 ) -> O:
     """Apply one event in one transaction, or answer its request id again (ENV-1, ENV-2).
 
-    Raises ``RequestReused`` when the id was used for another event; ``CouldNotFinish`` when the database stayed
-    busy. In both cases nothing was done.
+    Raises ``RequestReused`` when the id was used for another event; ``CouldNotFinish`` when the
+    database stayed busy. In both cases nothing was done.
     """
     try:
         with transaction(db):

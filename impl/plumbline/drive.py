@@ -1,4 +1,4 @@
-"""Drive: a history made of a real transcript, taken on model and SQLite together, every clause at every step."""
+"""Drive: a history made of a real transcript, every step of it taken on model and SQLite."""
 
 import time
 from pathlib import Path
@@ -53,8 +53,8 @@ def drive(transcript: Path, seed: int, out: Path | None, progress: Progress) -> 
         machine=case.machine.name,
         engine="transcript",
         verdict=Verdict.HOLDS if failure is None else Verdict.BROKEN,
-        summary=f"{len(messages):,} messages, {len(taken):,} events, context of {context} items at the end, "
-        f"every clause at every step, {time.perf_counter() - started:.1f} s",
+        summary=f"{len(messages):,} messages, {len(taken):,} events, "
+        f"context of {context} items at the end, every clause at every step, {time.perf_counter() - started:.1f} s",
         figures={"messages": len(messages), "steps": len(taken)},
         details=tuple(f"{one.event} {one.outcome}: {one.steps:,}" for one in covered.pairs),
         pairs=tuple(

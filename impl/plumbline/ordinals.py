@@ -1,9 +1,9 @@
 """Ordinals over SQLite; must match ``plumbline_models.ordinals`` (chapter ``spec/ordinals.md``).
 
-Positions and tables are explained in ``plumbline.schema``. Every function here runs inside a transaction that
-``plumbline.database.answered`` opened. Guards stand in the chapter's order. What a replacement reads and writes
-depends on the items that it removes and not on the length of the context; only an ordinal, when the event gives one,
-is verified by counting from the nearer end.
+Positions and tables are explained in ``plumbline.schema``. Every function here runs inside a
+transaction that ``plumbline.database.answered`` opened. Guards stand in the chapter's order. What a
+replacement reads and writes depends on the items that it removes and not on the length of the
+context; only an ordinal, when the event gives one, is verified by counting from the nearer end.
 """
 
 from collections.abc import Iterator
@@ -50,7 +50,7 @@ from plumbline_models.ordinals import (
 )
 
 
-class _Refusal(Exception):
+class _Refusal(Exception):  # noqa: N818 - it never leaves this module
     """A guard that does not hold; becomes the outcome ``Refused``."""
 
     def __init__(self, reason: Reason) -> None:
@@ -107,7 +107,8 @@ def _append(db: apsw.Connection, event: Append) -> Outcome:
             (event.conversation, number, draft.id),
         )
     db.execute(
-        "UPDATE conversations SET next_sequence = next_sequence + ?1, items = items + ?1 WHERE conversation = ?2",
+        "UPDATE conversations SET next_sequence = next_sequence + ?1, items = items + ?1"
+        " WHERE conversation = ?2",
         (len(named), event.conversation),
     )
     return Appended(ordinal=Ordinal(items), sequence=Sequence(sequence))
@@ -149,7 +150,7 @@ def _replace(db: apsw.Connection, event: Replace) -> Outcome:
 
 
 def _stand(db: apsw.Connection, here: ConversationId, item: Item) -> tuple[int | None, int]:
-    """Return where an item stands, None when not in the context, and its depth, -1 for a message."""
+    """Return where an item stands, None if not in the context, and its depth, -1 for a message."""
     match item:
         case MessageItem(id=message):
             row = db.execute(
@@ -185,7 +186,7 @@ def _forgotten_in(db: apsw.Connection, message: MessageId) -> object:
 
 
 def _verify_range(db: apsw.Connection, event: Replace, positions: list[int], length: int) -> None:
-    """Refuse a range with a hole, or one that does not stand at the ordinals that the event expects."""
+    """Refuse a range with a hole, or one that does not stand where the event expects it."""
     between = integer(
         db,
         "SELECT count(*) FROM (SELECT 1 FROM context"

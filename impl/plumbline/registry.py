@@ -1,4 +1,4 @@
-"""Every machine with its SQLite host, its variants and its scopes: what ``plumbline check`` checks."""
+"""Every machine with its SQLite host, variants and scopes: what ``plumbline check`` checks."""
 
 from collections.abc import Callable
 
@@ -28,7 +28,7 @@ def ordinals_case() -> Case[ordinals.State, ordinals.Event, ordinals.Outcome, or
             ("BEFORE_295", "PR295"),
         ),
         scopes={
-            "quick": Scopes(explore=(medium, deep), descend=(small,), diff=small),
+            "quick": Scopes(explore=(medium, deep), descend=(medium,), diff=medium),
             "ci": Scopes(explore=(medium, deep, wide), descend=(medium, deep), diff=medium),
             "nightly": Scopes(
                 explore=(medium, deep, wide, vast), descend=(medium, deep, wide), diff=wide
@@ -51,7 +51,7 @@ def subjects() -> tuple[Subject, ...]:
 
 
 def chosen(names: tuple[str, ...]) -> tuple[Subject, ...]:
-    """Return the machines of these names, all of them for (); raises ``UnusableInput`` for an unknown name."""
+    """Return the machines of these names, all of them for (); raises ``UnusableInput``."""
     every = subjects()
     known = {one.name: one for one in every}
     for name in names:

@@ -1,13 +1,14 @@
-"""The tables of a Plumbline database, as numbered migrations: the one place that holds SQL of structure.
+"""The tables of a Plumbline database, as numbered migrations: the one place with SQL of structure.
 
-A database carries the number of its last migration in ``plumbline_meta``. A migration is never edited once it was
-released; a change is a further one.
+A database carries the number of its last migration in ``plumbline_meta``. A migration is never
+edited once it was released; a change is a further one.
 
-Where an item stands. ``context.position`` is the sequence number of the first message that the item covers: a
-message's own, a summary's first source's. Sequence numbers come from ``conversations.next_sequence`` and are never
-reused, so a position is a function of lineage: nothing is ever renumbered, a replacement touches only the rows that it
-removes, and ``lineage`` alone puts a rollback back where it was. The ordinal of an item is its rank by position and is
-not stored.
+Where an item stands. ``context.position`` is the sequence number of the first message that the item
+covers: a message's own, a summary's first source's. Sequence numbers come from
+``conversations.next_sequence`` and are never reused, so a position is a function of lineage:
+nothing is ever renumbered, a replacement touches only the rows that it removes, and ``lineage``
+alone puts a rollback back where it was. The ordinal of an item is its rank by position and is not
+stored.
 """
 
 ENVELOPE = """

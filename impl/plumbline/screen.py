@@ -1,4 +1,4 @@
-"""What people see: tables and failures on a terminal, progress on standard error, and one JSON document for programs."""
+"""What people see: tables, failures, progress on standard error; for programs, one JSON document."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -43,7 +43,7 @@ def _plain(value: object) -> object:
 
 @contextmanager
 def following() -> Iterator[Told]:
-    """Show on standard error what each engine has done so far: live on a terminal, a line each when it ends."""
+    """Show on standard error what each engine has done so far: live on a terminal, else by line."""
     err = console(stderr=True)
     now: dict[tuple[str, str], str] = {}
     if not err.is_terminal:

@@ -1,21 +1,22 @@
 """Closing up: how a table of ordinals is made dense again after a range was replaced.
 
-Theory of operation. Real systems store the ordinal in a table whose ``(conversation, ordinal)`` is unique, and SQLite
-checks that constraint after each row and not at the end of a statement. Here a table is a mapping from ordinal to
-item in which no two rows can share an ordinal, so an assignment that collides fails as it does there. ``visit`` is the
-order in which a statement comes to its rows: a table with a rowid is visited in the order of insertion, and a summary
-is inserted after the messages around it.
+Theory of operation. Real systems store the ordinal in a table whose ``(conversation, ordinal)`` is
+unique, and SQLite checks that constraint after each row and not at the end of a statement. Here a
+table is a mapping from ordinal to item in which no two rows can share an ordinal, so an assignment
+that collides fails as it does there. ``visit`` is the order in which a statement comes to its rows:
+a table with a rowid is visited in the order of insertion, and a summary is inserted after the
+messages around it.
 
-=========================  ============================================================================
+=========================  ======================================================================
 ``Closing``                source
-=========================  ============================================================================
+=========================  ======================================================================
 ``RANKS``                  the specification: the ordinal is the rank
 ``RESEQUENCE``             lossless-claw before PR #295: two passes through negative temporaries
 ``UNLESS_CONTIGUOUS``      lossless-claw PR #295: the same, skipped when every ordinal is its rank
-``MINUS_GAP``              PR #295, second commit: ordinal minus what was removed; wrong over older gaps
-``CORRELATED``             PR #295, fourth commit: one UPDATE that counts rows, seeing half-updated ones
-``SHIFTING``               one UPDATE that shifts the tail; collides when it comes to rows out of order
-=========================  ============================================================================
+``MINUS_GAP``              PR #295, second commit: minus what was removed; wrong over older gaps
+``CORRELATED``             PR #295, fourth commit: one UPDATE that counts half-updated rows
+``SHIFTING``               one UPDATE of the tail; collides when it comes to rows out of order
+=========================  ======================================================================
 """
 
 from collections.abc import Mapping, Sequence
@@ -51,8 +52,8 @@ def close_up(
 ) -> dict[int, T] | Failure:
     """Return the table after the statements of ``closing``, or the constraint that stopped them.
 
-    ``table`` already holds the summary at ``first`` and no other row of ``first..last``; ``visit`` are its ordinals
-    in the order in which one statement would come to the rows.
+    ``table`` already holds the summary at ``first`` and no other row of ``first..last``; ``visit``
+    are its ordinals in the order in which one statement would come to the rows.
     """
     match closing:
         case Closing.RANKS:
@@ -92,7 +93,7 @@ def _minus_gap(table: Mapping[int, T], last: int, gap: int) -> dict[int, T] | Fa
 
 
 def _correlated(table: Mapping[int, T], visit: Sequence[int]) -> dict[int, T] | Failure:
-    """Set every ordinal to minus the count of rows at or below it, counted row by row while they change."""
+    """Set every ordinal to minus the count of rows up to it, counted while the rows change."""
     rows = dict(table)
     for ordinal in visit:
         count = sum(other <= ordinal for other in rows)

@@ -1,22 +1,24 @@
 """What a machine is: a frozen record of pure functions over immutable values.
 
-Theory of operation. A module ``plumbline_models.<name>`` has one function ``machine(rules) -> Machine``. It closes
-over the decision points of ``rules`` and returns a ``Machine``: an initial state, a total ``step``, the events worth
-trying, and the clauses that must hold. The judge (``plumbline_spec``) sees a machine only through this record, so
-every engine works on every machine.
+Theory of operation. A module ``plumbline_models.<name>`` has one function ``machine(rules) ->
+Machine``. It closes over the decision points of ``rules`` and returns a ``Machine``: an initial
+state, a total ``step``, the events worth trying, and the clauses that must hold. The judge
+(``plumbline_spec``) sees a machine only through this record, so every engine works on every
+machine.
 
-States, events and outcomes are ``msgspec.Struct(frozen=True, kw_only=True)``, holding tuples and never lists, dicts or
-floats. Two values are equal when their canonical bytes are equal (``plumbline_spec.codec``).
+States, events and outcomes are ``msgspec.Struct(frozen=True, kw_only=True)``, holding tuples and
+never lists, dicts or floats. Two values are equal when their canonical bytes are equal
+(``plumbline_spec.codec``).
 
 A clause is about one of three things, and each has its record here:
 
-===================  ======================================  ========================================
+===================  ======================================  ======================================
 record               is about                                is broken when
-===================  ======================================  ========================================
+===================  ======================================  ======================================
 ``StateClause``      a state                                 ``breaks`` returns a witness
 ``StepClause``       a step (before, event, outcome, after)  ``breaks`` returns a witness
-``SometimesClause``  what can be reached                     no step of a completed scope reaches it
-===================  ======================================  ========================================
+``SometimesClause``  what can be reached                     no step of the whole scope reaches it
+===================  ======================================  ======================================
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -25,7 +27,7 @@ from typing import Annotated, Generic, TypeAlias, TypeVar
 from msgspec import Meta, Struct
 
 MAX_INTEGER = 2**53 - 1
-"""The greatest integer that every JSON reader keeps exactly; every integer of a state is bounded by it."""
+"""The greatest integer that every JSON reader keeps exactly; it bounds every integer of a state."""
 
 S = TypeVar("S")
 E = TypeVar("E")
@@ -60,7 +62,7 @@ class StateClause(Struct, Generic[S], frozen=True, kw_only=True):
     breaks: Callable[[S], Witness | None]
     """The first witness against the clause, or None when it holds."""
     between_parts: bool = False
-    """True when the clause compares parts (``Machine.partition``) and cannot be judged in one of them."""
+    """True when the clause compares parts (``Machine.partition``): one of them does not tell."""
 
 
 class StepClause(Struct, Generic[S, E, O], frozen=True, kw_only=True):
@@ -86,7 +88,7 @@ class StepClause(Struct, Generic[S, E, O], frozen=True, kw_only=True):
 
 
 class SometimesClause(Struct, Generic[S, E, O], frozen=True, kw_only=True):
-    """A clause that some step must reach, so that the others are not kept by nothing ever happening."""
+    """A clause that some step must reach, so that the others are not kept by nothing happening."""
 
     id: str
     title: str
@@ -100,9 +102,9 @@ Clause: TypeAlias = StateClause[S] | StepClause[S, E, O] | SometimesClause[S, E,
 class Choices(Struct, frozen=True, kw_only=True):
     """Values that occur in a state, and near misses: what strategies blend into events.
 
-    ``groups`` are values that go together (one conversation, its items, its next ordinal), keyed by the field
-    of the event that takes them. A strategy that draws every field from one group mostly draws an event that
-    is accepted; mixing groups gives near misses.
+    ``groups`` are values that go together (one conversation, its items, its next ordinal), keyed by
+    the field of the event that takes them. A strategy that draws every field from one group mostly
+    draws an event that is accepted; mixing groups gives near misses.
     """
 
     groups: tuple[Mapping[str, tuple[object, ...]], ...]
@@ -111,8 +113,8 @@ class Choices(Struct, frozen=True, kw_only=True):
 class Machine(Struct, Generic[S, E, O, C], frozen=True, kw_only=True):
     """A machine: pure functions over immutable values.
 
-    ``step`` is total and deterministic; time, identifiers and everything random come in with the event. A
-    refusal that the chapter foresees is an outcome and leaves the state as it was.
+    ``step`` is total and deterministic; time, identifiers and everything random come in with the
+    event. A refusal that the chapter foresees is an outcome and leaves the state as it was.
     """
 
     name: str
@@ -135,6 +137,6 @@ class Machine(Struct, Generic[S, E, O, C], frozen=True, kw_only=True):
     decode_outcome: Callable[[bytes], O]
     decode_state: Callable[[bytes], S]
     record: type[Struct]
-    """A struct with the fields ``event``, ``outcome`` and ``state``; the JSON Schema is made from it."""
+    """A struct with the fields ``event``, ``outcome``, ``state``; the JSON Schema is made from it."""
     partition: Callable[[S], Mapping[str, S]] | None = None
     """Independent parts (one conversation, one row) by key; audits go part by part."""

@@ -81,7 +81,7 @@ class _Line(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     event: msgspec.Raw
     outcome: msgspec.Raw
     digest: str
-    state: msgspec.Raw | None = None
+    state: msgspec.Raw = msgspec.Raw(b"")
 
 
 _headers = msgspec.json.Decoder(Header)
@@ -190,7 +190,7 @@ def _decode_step(
             event=machine.decode(bytes(fields.event)),
             outcome=machine.decode_outcome(bytes(fields.outcome)),
             digest=fields.digest,
-            state=None if fields.state is None else machine.decode_state(bytes(fields.state)),
+            state=machine.decode_state(bytes(fields.state)) if bytes(fields.state) else None,
         )
     except msgspec.DecodeError as error:
         raise _unusable(path, number, str(error)) from error

@@ -1,10 +1,10 @@
-"""How real systems got this wrong, one by one: a variant is a wrong machine and the clause that catches it.
+"""How real systems got this wrong, one by one: wrong machines and the clauses that catch them.
 
-Theory of operation. A judge that finds nothing may be blind. So each variant is a machine that is wrong in one way,
-named after the system that was wrong so, or ``constructed`` where none is known; exploring it within ``scope`` must
-break the clause in ``breaks``, and the unchanged machine in the same scope must break none. A variant is ``sole``
-when no other clause of its machine notices it: a clause that has one is not idle, because without that clause the
-wrong machine would pass.
+Theory of operation. A judge that finds nothing may be blind. So each variant is a machine that is
+wrong in one way, with the system that was wrong so, or ``constructed`` where none is known.
+Exploring it within its scope must break the clause that it is said to break, and the unchanged
+machine in the same scope must break none. A variant is ``sole`` when no other clause of its machine
+notices it: a clause that has one is not idle, because without it the wrong machine would pass.
 
 Every machine has a module here of its own name, with its ``VARIANTS``.
 """
@@ -32,7 +32,7 @@ class Variant(Struct, Generic[S, E, O, C], frozen=True, kw_only=True):
     """In capitals; the machine's rules have the same name."""
     machine: Callable[[], Machine[S, E, O, C]]
     breaks: str
-    """The clause that the first broken step of an exploration breaks; others may break there too."""
+    """The clause that breaks at the first broken step of an exploration, maybe with others."""
     source: str
     """The system with its pull request, release or issue; ``CONSTRUCTED`` when there is none."""
     story: str
@@ -40,6 +40,6 @@ class Variant(Struct, Generic[S, E, O, C], frozen=True, kw_only=True):
     scope: C
     """A small scope in which exploring finds it."""
     sole: bool = False
-    """True when the whole scope is clean without the clause that it breaks."""
+    """Whether the whole scope is clean once the clause that it breaks is left out."""
     grants: tuple[str, ...] = ()
-    """Clauses that a seeded initial state breaks already, whatever the machine: they are not judged."""
+    """Clauses not judged, because the seeded initial state breaks them under the right step too."""

@@ -1,17 +1,18 @@
-"""How real systems got the active context wrong (chapter ``spec/ordinals.md``), by what they got wrong.
+"""How real systems got the active context wrong (chapter ``spec/ordinals.md``).
 
-=================  ==================================================================================
-module             what is wrong in it
-=================  ==================================================================================
-``making``         nothing: how wrong machines are made
-``closing_up``     the ordinals that a replacement, a prune or a reordering leaves behind
-``lineage``        what a summary says that it stands for, its depth, and the rows of its messages
-``replacing``      which items a replacement takes and where it puts the summary; rolling it back
-``leaving``        pruning, forgetting, evicting, and the records of it
-``identity``       ids, sequence numbers, opening, and conversations that touch each other
-=================  ==================================================================================
+==============  ==================================================================================
+module          what is wrong in it
+==============  ==================================================================================
+``making``      nothing: how wrong machines are made of the right one
+``closing_up``  the ordinals that a replacement, a prune or a reordering leaves behind
+``lineage``     what a summary says that it stands for, its depth, and the rows of its messages
+``replacing``   which items a replacement takes, where the summary is put, and rolling it back
+``leaving``     pruning, forgetting, evicting, and the records of it
+``identity``    ids, numbers, appending, opening, and conversations that touch each other
+==============  ==================================================================================
 
-A pull request, issue or release is that of the system named. "All releases" means those up to August 2026.
+Numbers of issues and pull requests are those of the system named with them. "All releases" are
+those up to August 2026, and "probed" means that the released code was run and answered so.
 """
 
 from plumbline_models.history.ordinals import closing_up, identity, leaving, lineage, replacing
@@ -24,4 +25,4 @@ VARIANTS: tuple[OrdinalsVariant, ...] = (
     *leaving.VARIANTS,
     *identity.VARIANTS,
 )
-"""Every variant of ordinals; each clause of the machine has at least one that no other clause catches."""
+"""Every variant of ordinals; each clause has at least one that no other clause catches."""

@@ -1,4 +1,4 @@
-"""Ids and numbers given twice, openings that do too much, and conversations that touch each other."""
+"""Ids and numbers given twice, wrong appends and openings, conversations that touch each other."""
 
 from collections.abc import Iterator
 
@@ -20,6 +20,7 @@ from plumbline_models.history.ordinals.making import (
     standing,
     stepping,
     summarised,
+    tampered,
 )
 from plumbline_models.ordinals.queries import find, settle
 from plumbline_models.ordinals.values import (
@@ -29,6 +30,7 @@ from plumbline_models.ordinals.values import (
     Draft,
     Event,
     Failed,
+    Forget,
     Message,
     MessageId,
     MessageItem,
@@ -47,6 +49,8 @@ from plumbline_models.ordinals.values import (
     SummaryItem,
 )
 
+_PREVIEW = 4
+"""Code points that are left of the text of an older message."""
 _MOST = 2
 """The sequence number at which a burning variant stops burning, so that its scope has an end."""
 
@@ -108,7 +112,7 @@ def _no_second(state: State, event: Event) -> tuple[State, Outcome]:
 
 
 def _carrying_over(state: State, event: Event) -> tuple[State, Outcome]:
-    """Take the step; a new conversation begins with the summaries of the others, whose rows stay there."""
+    """Take the step; a new conversation begins with the summaries of the others."""
     after, outcome = right(state, event)
     opened = find(after, event.conversation)
     if not isinstance(outcome, Opened) or opened is None:
@@ -170,6 +174,50 @@ def _tail_again(at: Conversation, event: Open) -> tuple[Conversation, Outcome] |
     return _further(after, 1), Refused(reason=Reason.CONVERSATION_EXISTS)
 
 
+def _one_number(at: Conversation, then: Conversation, event: Append) -> Conversation:
+    """Give all messages of a batch the number of the first."""
+    new = len(event.messages)
+    numbered = (replace(one, sequence=at.next_sequence) for one in then.messages[-new:])
+    return replace(then, messages=(*then.messages[:-new], *numbered))
+
+
+def _back_to_the_last(at: Conversation, then: Conversation, event: Forget) -> Conversation:
+    """Make the next number one more than the greatest that is stored."""
+    del at, event
+    last = max((one.sequence for one in then.messages), default=0)
+    return replace(then, next_sequence=Sequence(last + 1))
+
+
+def _backwards(state: State, event: Event) -> tuple[State, Outcome]:
+    """Take the step with the messages of a batch in the opposite order."""
+    if isinstance(event, Append):
+        return right(state, replace(event, messages=event.messages[::-1]))
+    return right(state, event)
+
+
+def _as_replayed(at: Conversation, then: Conversation, event: Append) -> Conversation:
+    """Store nothing when the batch says again what was said last."""
+    texts = [draft.text for draft in event.messages]
+    return at if texts == [one.text for one in at.messages[-len(texts) :]] else then
+
+
+def _as_previews(at: Conversation, then: Conversation, event: Append) -> Conversation:
+    """Cut the texts of the messages that were stored before this append."""
+    old = len(at.messages)
+    del event
+    cut = (replace(one, text=one.text[:_PREVIEW]) for one in then.messages[:old])
+    return replace(then, messages=(*cut, *then.messages[old:]))
+
+
+def _said_again(state: State) -> Iterator[Event]:
+    """Yield for each conversation with one message a new one with the same text."""
+    for at in state.conversations:
+        if len(at.messages) == 1:
+            (only,) = at.messages
+            draft = Draft(id=MessageId("said again"), text=only.text)
+            yield Append(conversation=at.id, messages=(draft,))
+
+
 def _first_again(state: State) -> Iterator[Event]:
     """Yield the first message of a conversation, for one in which nothing was said yet."""
     named = [at.messages[0].id for at in state.conversations if at.messages]
@@ -194,9 +242,56 @@ VARIANTS: tuple[OrdinalsVariant, ...] = (
         machine=ruled(Rules(name="MAX_PLUS_ONE", numbering=Numbering.MAX_PLUS_ONE)),
         breaks="ORD-2",
         source=CONSTRUCTED,
-        story="A message gets one more than the last position of the context. A summary at the"
-        " end has the position of the first message that it covers, so numbers are given out"
+        story="The next number is one more than the last position of the context. A summary at"
+        " the end has the position of the first message that it covers, so numbers are given out"
         " again.",
+        scope=ONE,
+    ),
+    Variant(
+        name="ONE_NUMBER",
+        machine=stepping("ONE_NUMBER", tampered(Append, _one_number)),
+        breaks="ORD-2",
+        source="hermes-lcm #260",
+        story="The messages of a batch get the same number (there: the same time), and nothing"
+        " that is stored tells their order.",
+        scope=WHOLE,
+        sole=True,
+    ),
+    Variant(
+        name="NUMBER_REUSED",
+        machine=stepping("NUMBER_REUSED", tampered(Forget, _back_to_the_last)),
+        breaks="ORD-23",
+        source="lossless-claw, all releases",
+        story="The next number is one more than the greatest that is stored. After the newest"
+        " message is deleted, another one gets its number.",
+        scope=WHOLE,
+        sole=True,
+    ),
+    Variant(
+        name="BATCH_TURNED",
+        machine=stepping("BATCH_TURNED", _backwards),
+        breaks="ORD-24",
+        source=CONSTRUCTED,
+        story="A batch is stored and placed newest first. What is stored agrees with itself; only"
+        " the caller knows better.",
+        scope=WHOLE,
+        sole=True,
+    ),
+    Variant(
+        name="TAKEN_FOR_REPLAY",
+        machine=offered(stepping("TAKEN_FOR_REPLAY", tampered(Append, _as_replayed)), _said_again),
+        breaks="ORD-24",
+        source="hermes-lcm #113",
+        story="A message that says what the last one said is taken for a replay of it: it is"
+        " answered and not stored.",
+        scope=ONE,
+    ),
+    Variant(
+        name="PREVIEWS",
+        machine=stepping("PREVIEWS", tampered(Append, _as_previews)),
+        breaks="ORD-22",
+        source=CONSTRUCTED,
+        story="Once something newer was said, only a preview is kept of what was said before.",
         scope=WHOLE,
         sole=True,
     ),
@@ -284,7 +379,7 @@ VARIANTS: tuple[OrdinalsVariant, ...] = (
         name="CARRIED_OVER",
         machine=stepping("CARRIED_OVER", _carrying_over),
         breaks="ORD-6",
-        source="hermes-lcm issue #78",
+        source="hermes-lcm issue #78, PR #79",
         story="A session is split and its summaries are carried over, while their rows stay with"
         " the old one.",
         scope=TWO,

@@ -1,4 +1,4 @@
-"""Pruning, forgetting and evicting that lose more than they record, or record what they must not."""
+"""Pruning, forgetting and evicting that lose more than they record, or record too much."""
 
 from msgspec.structs import replace
 
@@ -12,15 +12,18 @@ from plumbline_models.history.ordinals.making import (
     listed,
     recorded,
     refusing,
+    right,
     ruled,
     stepping,
     tampered,
     with_summaries,
 )
+from plumbline_models.ordinals.queries import expand
 from plumbline_models.ordinals.values import (
     Append,
     Cause,
     Conversation,
+    Event,
     Forget,
     Forgotten,
     MessageItem,
@@ -32,6 +35,7 @@ from plumbline_models.ordinals.values import (
     Replace,
     RollBack,
     Rules,
+    State,
     SummaryItem,
 )
 
@@ -64,7 +68,7 @@ def _rows_deleted(at: Conversation, then: Conversation, event: Prune) -> Convers
 
 
 def _sources_deleted(at: Conversation, then: Conversation, event: Prune) -> Conversation:
-    """Delete every summary that is too shallow, but those that left the context just now or before."""
+    """Delete every summary that is too shallow, but those that were pruned themselves."""
     del at
     spared = {*items_of(then), *(loss.item for loss in then.losses)}
     least = 0 if event.retain_depth is None else event.retain_depth
@@ -98,6 +102,29 @@ def _brought_back(at: Conversation, event: Open) -> tuple[Conversation, Outcome]
     kept = tuple(loss for loss in at.losses if loss not in pruned)
     items = (*(loss.item for loss in pruned), *items_of(at))
     return replace(listed(at, items), losses=kept), Opened()
+
+
+def _deeply_recorded(at: Conversation, then: Conversation, event: Prune) -> Conversation:
+    """Record also what the pruned summaries cover, as if each of it had left the context now."""
+    del event
+    lost = then
+    for item in items_of(at):
+        if isinstance(item, SummaryItem) and item not in items_of(then):
+            for message in expand(at, item):
+                lost = recorded(lost, Cause.PRUNED, MessageItem(id=message))
+    return lost
+
+
+def _or_none(state: State, event: Event) -> tuple[State, Outcome]:
+    """Take the step with a retain depth of 0 taken for none."""
+    if isinstance(event, Prune) and event.retain_depth == 0:
+        return right(state, replace(event, retain_depth=None))
+    return right(state, event)
+
+
+def _unrecorded(at: Conversation, then: Conversation, event: Forget) -> Conversation:
+    del event
+    return replace(then, losses=at.losses)
 
 
 def _has_lost(at: Conversation, event: Replace | RollBack) -> bool:
@@ -145,14 +172,33 @@ VARIANTS: tuple[OrdinalsVariant, ...] = (
         scope=ONE,
     ),
     Variant(
+        name="RECORDED_TWICE",
+        machine=stepping("RECORDED_TWICE", tampered(Prune, _deeply_recorded)),
+        breaks="ORD-17",
+        source=CONSTRUCTED,
+        story="Pruning a summary records the messages that it covers as well. They did not leave"
+        " the context now, and who counts the records counts them twice.",
+        scope=WHOLE,
+        sole=True,
+    ),
+    Variant(
+        name="ZERO_IS_NONE",
+        machine=stepping("ZERO_IS_NONE", _or_none),
+        breaks="ORD-25",
+        source="hermes-lcm, session reset",
+        story="A retain depth of 0, which keeps all summaries, is taken for no retain depth,"
+        " which keeps none.",
+        scope=WHOLE,
+        sole=True,
+    ),
+    Variant(
         name="EVICTED",
         machine=stepping("EVICTED", tampered(Append, _oldest_summary_as_pruned)),
         breaks="ORD-17",
         source="Volt, mode dolt",
         story="When an append makes the context too long, the oldest summary is evicted and"
         " passes as pruned, though nobody asked for a prune.",
-        scope=WHOLE,
-        sole=True,
+        scope=ONE,
     ),
     Variant(
         name="CAPPED",
@@ -170,6 +216,15 @@ VARIANTS: tuple[OrdinalsVariant, ...] = (
         source="lossless-agent 0.1.0",
         story="Forgetting removes the item from the context and keeps the message: it is stored,"
         " not in the context, not covered, and nobody recorded that it was to be forgotten.",
+        scope=ONE,
+    ),
+    Variant(
+        name="FORGOT_UNRECORDED",
+        machine=stepping("FORGOT_UNRECORDED", tampered(Forget, _unrecorded)),
+        breaks="ORD-22",
+        source="lossless-claw, all releases",
+        story="Forgetting deletes the rows of messages and writes down nothing; the numbers that"
+        " are missing afterwards may as well be a loss.",
         scope=ONE,
     ),
     Variant(

@@ -1,4 +1,4 @@
-"""Lineage kept wrongly: what a summary says that it stands for, its depth, and the rows of its messages."""
+"""Lineage kept wrongly: what a summary stands for, its depth, and the rows of its messages."""
 
 from collections.abc import Iterator
 
@@ -14,29 +14,29 @@ from plumbline_models.history.ordinals.making import (
     items_of,
     listed,
     offered,
-    refusing,
     standing,
     stepping,
+    summarised,
     tampered,
     with_summaries,
 )
-from plumbline_models.ordinals import Scope
+from plumbline_models.ordinals import Machine, Scope
 from plumbline_models.ordinals.queries import coverers, find, summary_of
+from plumbline_models.ordinals.scope import in_scope
 from plumbline_models.ordinals.values import (
-    Append,
-    Appended,
     Conversation,
     Depth,
     Event,
     Item,
     Message,
+    MessageId,
     MessageItem,
-    Ordinal,
     Outcome,
     Reason,
     Replace,
     Replaced,
     RollBack,
+    Sequence,
     State,
     Summary,
     SummaryId,
@@ -53,7 +53,7 @@ _MARK = " [summarised]"
 
 
 def _not_ours(_state: State, event: Event) -> Event:
-    """Turn a replacement that takes the id of a row of the variant's own into one that is refused."""
+    """Turn a replacement by the id of a row of the variant's own into one that is refused."""
     taken = isinstance(event, Replace) and (
         event.summary.startswith(_PENDING) or event.summary.endswith(_REJECTED)
     )
@@ -154,24 +154,19 @@ def _from_the_first(at: Conversation, then: Conversation, event: Replace) -> Con
     )
 
 
-def _bare(at: Conversation, event: Append) -> tuple[Conversation, Outcome] | None:
-    """Place a summary without sources, as the first item of a conversation and nowhere else."""
-    del event
-    if at.messages or at.losses or at.summaries:
+def _bare(at: Conversation, event: Replace) -> tuple[Conversation, Outcome] | None:
+    """Place a summary without sources before all items, once in a conversation."""
+    if not all(one.sources and one.id != event.summary for one in at.summaries):
         return None
-    bare = Summary(id=SummaryId(f"bare in {at.id}"), depth=Depth(0), text="", sources=())
-    after = listed(with_summaries(at, (bare,)), (SummaryItem(id=bare.id),))
-    return after, Appended(ordinal=Ordinal(0), sequence=at.next_sequence)
+    after = listed(summarised(at, event), (SummaryItem(id=event.summary), *items_of(at)))
+    return after, Replaced(depth=Depth(0))
 
 
-def _is_bare(at: Conversation, event: RollBack) -> bool:
-    summary = summary_of(at, event.summary)
-    return summary is not None and not summary.sources
-
-
-_with_bare = refusing(
-    RollBack, Reason.NOT_IN_CONTEXT, _is_bare, accepting(Append, Reason.EMPTY_BATCH, _bare)
-)
+def _of_nothing(state: State) -> Iterator[Event]:
+    """Yield a replacement of nothing for the first conversation, while there is nothing else."""
+    for at in state.conversations:
+        if state == State(conversations=(Conversation(id=at.id),)):
+            yield Replace(conversation=at.id, summary=SummaryId("bare"), text="", items=())
 
 
 def _last_only(at: Conversation, then: Conversation, event: Replace) -> Conversation:
@@ -194,12 +189,6 @@ def _of_itself(at: Conversation, event: Replace) -> tuple[Conversation, Outcome]
     return with_summaries(at, (*others, itself)), Replaced(depth=depth)
 
 
-def _nothing_at_first(state: State) -> Iterator[Event]:
-    """Yield an append of nothing for the first conversation, while there is no other."""
-    if len(state.conversations) == 1:
-        yield Append(conversation=state.conversations[0].id, messages=())
-
-
 def _summaries_again(state: State) -> Iterator[Event]:
     """Yield a replacement of each summary of the context by itself."""
     for at in state.conversations:
@@ -213,6 +202,54 @@ def _rows_deleted(at: Conversation, then: Conversation, event: Replace) -> Conve
     del at
     kept = (one for one in then.messages if MessageItem(id=one.id) not in event.items)
     return replace(then, messages=tuple(kept))
+
+
+def _row_of(event: Replace | RollBack) -> MessageId:
+    return MessageId(f"event of {event.summary}")
+
+
+def _with_row(at: Conversation, then: Conversation, event: Replace) -> Conversation:
+    """Store a row about the replacement of the newest items, as one more source of its summary."""
+    if items_of(at)[-1] != event.items[-1]:
+        return then
+    row = Message(id=_row_of(event), sequence=at.next_sequence, text="compacted")
+    sources = (*event.items, MessageItem(id=row.id))
+    stored = replace(
+        then,
+        next_sequence=Sequence(at.next_sequence + 1),
+        messages=(*then.messages, row),
+    )
+    return with_summaries(
+        stored,
+        (
+            replace(one, sources=sources) if one.id == event.summary else one
+            for one in then.summaries
+        ),
+    )
+
+
+def _without_row(at: Conversation, then: Conversation, event: RollBack) -> Conversation:
+    del at
+    row = MessageItem(id=_row_of(event))
+    if row not in items_of(then):
+        return then
+    return replace(
+        listed(then, (item for item in items_of(then) if item != row)),
+        next_sequence=Sequence(then.next_sequence - 1),
+        messages=tuple(one for one in then.messages if one.id != row.id),
+    )
+
+
+def _event_rows() -> Machine:
+    """Return the machine without rollbacks in its scope: the system that was wrong so has none."""
+    both = tampered(RollBack, _without_row, tampered(Replace, _with_row))
+    made = stepping("EVENT_ROWS", both)()
+
+    def events(state: State, scope: Scope) -> Iterator[Event]:
+        offers = in_scope(state, scope)
+        return (event for event in offers if not isinstance(event, RollBack))
+
+    return replace(made, events=events)
 
 
 VARIANTS: tuple[OrdinalsVariant, ...] = (
@@ -306,11 +343,23 @@ VARIANTS: tuple[OrdinalsVariant, ...] = (
     ),
     Variant(
         name="BARE_SUMMARY",
-        machine=offered(stepping("BARE_SUMMARY", _with_bare), _nothing_at_first),
+        machine=offered(
+            stepping("BARE_SUMMARY", accepting(Replace, Reason.EMPTY_RANGE, _bare)), _of_nothing
+        ),
         breaks="ORD-9",
         source="lossless-claw before #1011",
         story="A chunk whose messages cannot be read is summarised all the same: a summary"
         " without sources enters the context, which grows, and there is nothing to roll back to.",
+        scope=WHOLE,
+        sole=True,
+    ),
+    Variant(
+        name="EVENT_ROWS",
+        machine=_event_rows,
+        breaks="ORD-10",
+        source="lossless-claude/lcm 0.9",
+        story="Each pass writes a row about itself among the messages. Nobody said it, and a"
+        " search finds it.",
         scope=WHOLE,
         sole=True,
     ),
@@ -321,9 +370,8 @@ VARIANTS: tuple[OrdinalsVariant, ...] = (
         source="hermes-lcm before 0.19, #298",
         story="Collecting what is summarised rewrites the stored rows of covered messages, and"
         " text around the payload is rewritten with it. A search that found a message finds"
-        " another one, or nothing.",
-        scope=WHOLE,
-        sole=True,
+        " nothing.",
+        scope=ONE,
     ),
     Variant(
         name="DELETED_ROWS",

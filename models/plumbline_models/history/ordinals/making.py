@@ -1,7 +1,7 @@
-"""How a wrong machine is made from the right one: show it differently, tamper, refuse too much, accept too much."""
+"""How wrong machines are made of the right one: disguised, tampered with, too strict, too lax."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from msgspec.structs import replace
 
@@ -34,7 +34,7 @@ from plumbline_models.ordinals.values import (
     SummaryItem,
 )
 
-OrdinalsVariant = Variant[State, Event, Outcome, Scope]
+OrdinalsVariant: TypeAlias = Variant[State, Event, Outcome, Scope]
 
 WHOLE = Scope(conversations=2, messages=3, summaries=2, refusals=False)
 """The least scope that reaches every clause about reachability; sole variants are explored here."""
@@ -52,12 +52,12 @@ def right(state: State, event: Event) -> tuple[State, Outcome]:
 
 
 def stepping(name: str, one_step: Step, initial: State | None = None) -> Callable[[], Machine]:
-    """Return the maker of a machine with another step, and with another initial state if one is given."""
+    """Return the maker of a machine with another step, from ``initial`` if one is given."""
     return lambda: assembled(name, one_step, State() if initial is None else initial)
 
 
 def ruled(rules: Rules, initial: State | None = None) -> Callable[[], Machine]:
-    """Return the maker of the machine under other rules, and with another initial state if one is given."""
+    """Return the maker of the machine under other rules, from ``initial`` if one is given."""
     if initial is None:
         return lambda: machine(rules)
     return stepping(rules.name, lambda state, event: step(rules, state, event), initial)
@@ -66,7 +66,7 @@ def ruled(rules: Rules, initial: State | None = None) -> Callable[[], Machine]:
 def offered(
     maker: Callable[[], Machine], also: Callable[[State], Iterator[Event]]
 ) -> Callable[[], Machine]:
-    """Return the maker of a machine whose scope offers more events, for variants wrong about those."""
+    """Return the maker of a machine that offers ``also`` beside the events of the scope."""
 
     def events(state: State, scope: Scope) -> Iterator[Event]:
         yield from in_scope(state, scope)
@@ -88,8 +88,9 @@ def disguised(
 ) -> Step:
     """Return the right step seen through ``show``; ``hide`` undoes it.
 
-    What holds of a step and of the step that undoes it holds in the disguise as well, so only clauses about what is
-    shown can break. ``heard`` turns an event about the disguised state into one about the hidden state.
+    What one step does and another undoes stays so in the disguise, so only clauses about what is
+    shown can break. ``heard`` is given the hidden state and an event about the shown one, and
+    returns the event about the hidden one; ``said`` turns the outcome into the one to show.
     """
 
     def one_step(state: State, event: Event) -> tuple[State, Outcome]:
@@ -125,7 +126,7 @@ def tampered(
 def refusing(
     kind: type[K], reason: Reason, when: Callable[[Conversation, K], bool], base: Step = right
 ) -> Step:
-    """Return a step that also refuses events of ``kind`` about a conversation for which ``when`` holds."""
+    """Return a step that refuses also the events of ``kind`` for which ``when`` holds."""
 
     def one_step(state: State, event: Event) -> tuple[State, Outcome]:
         after, outcome = base(state, event)
@@ -142,7 +143,10 @@ def accepting(
     reason: Reason,
     effect: Callable[[Conversation, K], tuple[Conversation, Outcome] | None],
 ) -> Step:
-    """Return a step that lets ``effect`` happen where the right one refuses for ``reason``; None leaves it refused."""
+    """Return a step that lets ``effect`` happen where the right one refuses for ``reason``.
+
+    ``effect`` returns None where the event stays refused.
+    """
 
     def one_step(state: State, event: Event) -> tuple[State, Outcome]:
         at = find(state, event.conversation)
@@ -172,7 +176,7 @@ def standing(at: Conversation) -> tuple[Summary, ...]:
 
 
 def summarised(at: Conversation, event: Replace) -> Conversation:
-    """Return the conversation with the summary of a replacement stored, and the context as it was."""
+    """Return the conversation with the summary of a replacement stored; the context stays."""
     named = [one.depth for one in at.summaries if SummaryItem(id=one.id) in event.items]
     depth = Depth(1 + max(named, default=-1))
     summary = Summary(id=event.summary, depth=depth, text=event.text, sources=event.items)

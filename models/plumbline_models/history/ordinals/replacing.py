@@ -1,4 +1,4 @@
-"""Replacements that take the wrong items or put the summary in the wrong place, and wrong rollbacks of them."""
+"""Replacements that take or place the wrong items, or never happen, and wrong rollbacks."""
 
 from collections.abc import Iterator
 
@@ -228,7 +228,7 @@ VARIANTS: tuple[OrdinalsVariant, ...] = (
         name="AROUND_HOLES",
         machine=stepping("AROUND_HOLES", accepting(Replace, Reason.NOT_ADJACENT, _around_holes)),
         breaks="ORD-5",
-        source="Volt 944c7943",
+        source="Volt",
         story="Items that are not adjacent become one summary at the earliest place. What stood"
         " between them is read after what followed it.",
         scope=ONE,
@@ -257,7 +257,7 @@ VARIANTS: tuple[OrdinalsVariant, ...] = (
         name="COVERED_TWICE",
         machine=stepping("COVERED_TWICE", accepting(Replace, Reason.STALE_RANGE, _again)),
         breaks="ORD-4",
-        source="hermes-lcm issue #300",
+        source="hermes-lcm #300",
         story="A second engine compacts a range while the first still summarises it, and both"
         " summaries are kept; later they are condensed, and each message is told twice.",
         scope=ONE,
@@ -266,7 +266,7 @@ VARIANTS: tuple[OrdinalsVariant, ...] = (
         name="LIMITED_QUERY",
         machine=stepping("LIMITED_QUERY", tampered(Replace, _oldest_one)),
         breaks="ORD-5",
-        source="hermes-lcm, lcm-x before 0.25.0 (issue #750)",
+        source="hermes-lcm; lcm-x before 0.25.0, #750",
         story="The summaries of the context are read by a query with a limit (100 there, one"
         " here). Those beyond it are in no context.",
         scope=ONE,
@@ -298,9 +298,9 @@ VARIANTS: tuple[OrdinalsVariant, ...] = (
         name="OLDEST_RUN_ONLY",
         machine=stepping("OLDEST_RUN_ONLY", refusing(Replace, Reason.STALE_RANGE, _not_the_oldest)),
         breaks="ORD-19",
-        source="lossless-claw, all releases (selection)",
-        story="Only what is oldest can be replaced, so one run that is not worth it keeps all"
-        " later ones waiting.",
+        source="lossless-claw, all releases",
+        story="Only the oldest run is ever looked at: while it is not worth a summary, all later"
+        " ones wait.",
         scope=WHOLE,
         sole=True,
     ),
@@ -308,7 +308,7 @@ VARIANTS: tuple[OrdinalsVariant, ...] = (
         name="FORWARD_ONLY",
         machine=stepping("FORWARD_ONLY", refusing(Replace, Reason.STALE_RANGE, _summary_behind)),
         breaks="ORD-12",
-        source="lcm-x issues #559, #581, #594",
+        source="lcm-x #559, #581, #594",
         story="The frontier only moves forward: items with a summary behind them are refused as a"
         " conflict, in every later pass, and what a rollback restored cannot be replaced again.",
         scope=WHOLE,
