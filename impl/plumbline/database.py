@@ -24,8 +24,8 @@ class SettingNotKept(PlumblineError):  # noqa: N818 - named for what happened
 
     def __init__(self, setting: str, wanted: object, answered: object) -> None:
         super().__init__(
-            f"{setting} is {answered!r} and not {wanted!r}: this file system or this build of SQLite "
-            "cannot keep the durability that is promised; put the database on a local disk"
+            f"{setting} is {answered!r} and not {wanted!r}: this file system or this build of "
+            "SQLite cannot keep the durability that is promised; put the database on a local disk"
         )
 
 
@@ -50,7 +50,7 @@ def open_database(path: str, migrations: tuple[str, ...] = MIGRATIONS) -> apsw.C
 
 
 def _settle(db: apsw.Connection, path: str) -> None:
-    wanted: dict[str, object] = {
+    wanted: dict[str, str | int] = {
         "journal_mode": "memory" if path == MEMORY else "wal",
         "synchronous": SYNCHRONOUS_FULL,
         "foreign_keys": 1,

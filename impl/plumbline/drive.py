@@ -54,7 +54,8 @@ def drive(transcript: Path, seed: int, out: Path | None, progress: Progress) -> 
         engine="transcript",
         verdict=Verdict.HOLDS if failure is None else Verdict.BROKEN,
         summary=f"{len(messages):,} messages, {len(taken):,} events, "
-        f"context of {context} items at the end, every clause at every step, {time.perf_counter() - started:.1f} s",
+        f"context of {context} items at the end, every clause at every step, "
+        f"{time.perf_counter() - started:.1f} s",
         figures={"messages": len(messages), "steps": len(taken)},
         details=tuple(f"{one.event} {one.outcome}: {one.steps:,}" for one in covered.pairs),
         pairs=tuple(

@@ -28,7 +28,7 @@ def ordinals_case() -> Case[ordinals.State, ordinals.Event, ordinals.Outcome, or
             ("BEFORE_295", "PR295"),
         ),
         scopes={
-            "quick": Scopes(explore=(medium, deep), descend=(medium,), diff=medium),
+            "quick": Scopes(explore=(medium, deep), descend=(medium,), diff=small),
             "ci": Scopes(explore=(medium, deep, wide), descend=(medium, deep), diff=medium),
             "nightly": Scopes(
                 explore=(medium, deep, wide, vast), descend=(medium, deep, wide), diff=wide

@@ -1,7 +1,7 @@
-"""What people see: tables, failures, progress on standard error; for programs, one JSON document."""
+"""What people see: tables, failures, and progress; and what programs see: one JSON document."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
 import msgspec
@@ -42,7 +42,7 @@ def _plain(value: object) -> object:
 
 
 @contextmanager
-def following() -> Iterator[Told]:
+def following() -> Generator[Told]:
     """Show on standard error what each engine has done so far: live on a terminal, else by line."""
     err = console(stderr=True)
     now: dict[tuple[str, str], str] = {}

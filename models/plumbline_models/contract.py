@@ -137,6 +137,6 @@ class Machine(Struct, Generic[S, E, O, C], frozen=True, kw_only=True):
     decode_outcome: Callable[[bytes], O]
     decode_state: Callable[[bytes], S]
     record: type[Struct]
-    """A struct with the fields ``event``, ``outcome``, ``state``; the JSON Schema is made from it."""
+    """A struct with the fields ``event``, ``outcome``, ``state``; the JSON Schema describes it."""
     partition: Callable[[S], Mapping[str, S]] | None = None
     """Independent parts (one conversation, one row) by key; audits go part by part."""

@@ -1,4 +1,4 @@
-"""Write a file whole or not at all, and durably: what traces, vectors and schemas are published by."""
+"""Write a file whole or not at all, and durably: how traces, vectors and schemas are published."""
 
 import os
 import secrets
@@ -6,10 +6,11 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Put ``content`` at ``path`` so that a crash leaves the old file or the new one, never part of one.
+    """Put ``content`` at ``path``; a crash leaves the old file or the new one, never part of one.
 
-    A temporary file beside it is written, synced and renamed over it, and the folder is synced. A symbolic link at
-    ``path`` is replaced and not followed. Raises ``OSError``; the old file is then untouched.
+    A temporary file beside it is written, synced and renamed over it, and the folder is synced.
+    A symbolic link at ``path`` is replaced and not followed. Raises ``OSError``; the old file is
+    then untouched, unless it was the sync of the folder that failed: then the new one stands there.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")

@@ -47,7 +47,7 @@ class Case(Struct, Generic[S, E, O, C], frozen=True, kw_only=True):
     """Its part of a profile's budget beside the other machines."""
 
     def rules(self, name: str) -> Machine[S, E, O, C]:
-        """Return the machine under a rule set or a variant of that name; raises ``UnusableInput``."""
+        """Return the machine under a rule set or a variant. Raises ``UnusableInput``."""
         if name in self.rule_sets:
             return self.rule_sets[name]()
         for variant in self.variants:
@@ -67,7 +67,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     seed: int
     share_seconds: float = 0.0
     until: float | None = None
-    """A reading of ``time.monotonic`` up to which more than the minimum is done; None for the minimum alone."""
+    """A reading of ``time.monotonic`` until which more is done; None for the minimum alone."""
     regressions: tuple[Path, ...] = ()
     """Folders of traces to replay first."""
     database: Path | None = None

@@ -38,7 +38,7 @@ def table_rows(chapter: Path) -> Iterator[list[str]]:
 
 
 def clause_index(subjects: Sequence[Subject], spec: Path) -> str:
-    """Return the index of all clauses: sentence, what it is about, vectors, and the variants that it catches."""
+    """Return the index of all clauses: each with its vectors and the variants that it catches."""
     lines = [
         "# Clauses",
         "",

@@ -1,4 +1,4 @@
-"""A machine's clauses, sorted for use: those about states, those about a step of this event and this outcome."""
+"""A machine's clauses, sorted for use: by what they are about, and by event and outcome."""
 
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar

@@ -1,14 +1,16 @@
-"""The one codec: canonical bytes, digests and schemas of states, events, outcomes, traces and vectors.
+"""The one codec: canonical bytes, digests and schemas of states, events, outcomes and traces.
 
-Canonical bytes are JSON as RFC 8785 lays it out for what occurs here (objects with sorted keys, no white space, no
-floats), so that a port in any language can compute the same digest. Two values are equal when these bytes are:
-``A(1) == A(True)`` in Python, but their bytes differ.
+Canonical bytes are JSON as RFC 8785 lays it out for what occurs here (objects with sorted keys, no
+white space, no floats), so that a port in any language can compute the same digest. Two values are
+equal when these bytes are: ``A(1) == A(True)`` in Python, but their bytes differ.
 """
 
 import hashlib
 from collections.abc import Mapping
 
 import msgspec
+
+from plumbline_spec.strict import JsonValue
 
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 DIGEST_BYTES = 16
@@ -19,7 +21,7 @@ _encoder = msgspec.json.Encoder(order="sorted")
 def canonical(value: object) -> bytes:
     """Return the canonical bytes of a state, event, outcome or any struct of them.
 
-    Raises ``UnicodeEncodeError`` for text with a lone surrogate, which no value that was decoded has.
+    Raises ``UnicodeEncodeError`` for a lone surrogate, which no value that was decoded has.
     """
     return _encoder.encode(value)
 
@@ -34,14 +36,14 @@ def digest(value: object) -> str:
     return digest_of(canonical(value))
 
 
-def plain(value: object) -> object:
-    """Return a value as plain dicts, lists, strings and integers: what a reader of its JSON sees."""
-    decoded: object = msgspec.json.decode(canonical(value))
+def plain(value: object) -> JsonValue:
+    """Return a value as dicts, lists, strings and integers: what a reader of its JSON sees."""
+    decoded: JsonValue = msgspec.json.decode(canonical(value))
     return decoded
 
 
 def schema(record: type[msgspec.Struct], title: str) -> bytes:
-    """Return the JSON Schema of a machine's record, with units and bounds, ready to be written to a file."""
+    """Return the JSON Schema of a machine's record, with units and bounds, as a file holds it."""
     (_, *_), components = msgspec.json.schema_components([record], ref_template="#/$defs/{name}")
     definitions = {name: _closed(entry) for name, entry in sorted(components.items())}
     document = {

@@ -1,9 +1,11 @@
 """Descend: the same scope as ``explore``, depth first, on a host as well.
 
-Theory of operation. The host is taken along by savepoints: before each event one is opened, and when the state that
-the event led to is done, the host returns to it. So every transition of every reachable state is taken on the host
-exactly once and compared: outcome with outcome, observed state with the machine's. The walk keeps its own stack, and
-its depth is bounded by memory and not by recursion. Committing is not exercised here; lockstep does that.
+Theory of operation. The host is taken along by savepoints: before each event one is opened, and when
+the state that the event led to is done, the host returns to it. So every transition of every
+reachable state is taken on the host exactly once and compared: outcome with outcome, observed state
+with the machine's. Events that the host lacks are not offered. The walk keeps its own stack, and its
+depth is bounded by memory and not by recursion. Committing is not exercised here; lockstep does
+that.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,10 +15,9 @@ from msgspec import Struct
 
 from plumbline_models.contract import Machine
 from plumbline_spec.clause_table import Progress, silent
-from plumbline_spec.codec import canonical
 from plumbline_spec.explore import fingerprint_of
-from plumbline_spec.host import Judged, Reversible
-from plumbline_spec.trial import Failure, Trial, judge
+from plumbline_spec.host import Judged, Reversible, offered
+from plumbline_spec.trial import Failure, Trial
 
 S = TypeVar("S")
 E = TypeVar("E")
@@ -38,6 +39,8 @@ class Descent(Struct, Generic[E], frozen=True, kw_only=True):
     """The bound that stopped the walk, or None when the scope was completed."""
     fingerprint: int
     """Equal to the one of ``explore`` when the same states were reached."""
+    lacks: frozenset[str]
+    """Names of events that the host does not have and that were not offered."""
     failure: Failure | None
     events: tuple[E, ...] = ()
     """The events up to the failure."""
@@ -56,7 +59,7 @@ def descend(
     max_transitions: int = MAX_TRANSITIONS,
     progress: Progress = silent,
 ) -> Descent[E] | None:
-    """Take every transition of the scope on machine and host; None when the host is not reversible."""
+    """Take every transition of the scope on machine and host; None for an irreversible host."""
     judged = host()
     try:
         if judged.reversible is None:
@@ -78,7 +81,8 @@ class _Walk(Generic[S, E, O, C]):
         reversible: Reversible,
     ) -> None:
         every = frozenset(clause.id for clause in machine.clauses)
-        self.machine, self.scope = machine, scope
+        self.machine, self.scope = offered(machine, judged.lacks), scope
+        self.lacks = judged.lacks
         self.reversible = reversible
         self.trial = Trial(machine, judged, without=every)  # the clauses were judged breadth first
         self.seen: dict[S, int] = {machine.initial: 0}
@@ -110,6 +114,7 @@ class _Walk(Generic[S, E, O, C]):
             deepest=self.deepest,
             bound=f"{max_transitions:,} transitions" if stopped else None,
             fingerprint=fingerprint_of(self.seen),
+            lacks=self.lacks,
             failure=failure,
             events=tuple(self.path) if failure is not None else (),
         )

@@ -1,16 +1,16 @@
-"""The exceptions of Plumbline: what the environment or a caller does, never what a chapter foresees."""
+"""The exceptions of Plumbline: what the environment or a caller does; no chapter foresees it."""
 
 
 class PlumblineError(Exception):
     """The root: catch it to catch everything that Plumbline raises on purpose."""
 
 
-class UnusableInput(PlumblineError):
+class UnusableInput(PlumblineError):  # noqa: N818 - the name says what happened
     """A file, a name or an option cannot be used; the message says what, where, and what to do."""
 
 
-class RequestReused(PlumblineError):
-    """A request id came again with another event; nothing was done. Use a fresh id for a fresh event."""
+class RequestReused(PlumblineError):  # noqa: N818 - the name says what happened
+    """A request id came again with another event; nothing was done. Use a fresh id."""
 
     def __init__(self, request: str) -> None:
         super().__init__(
@@ -20,5 +20,5 @@ class RequestReused(PlumblineError):
         self.request = request
 
 
-class CouldNotFinish(PlumblineError):
+class CouldNotFinish(PlumblineError):  # noqa: N818 - the name says what happened
     """Work ended before its minimum was done: a bound, a deadline or a fault of the environment."""

@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 
 from msgspec import Struct
 
-from plumbline_models.contract import Machine
+from plumbline_models.contract import Machine, StepClause
 from plumbline_spec.clause_table import Broken, ClauseTable, Progress, silent
 from plumbline_spec.codec import digest
 from plumbline_spec.coverage import Coverage
@@ -67,6 +67,16 @@ class Exploration(Struct, Generic[S, E, O, C], frozen=True, kw_only=True):
         return self.complete and not self.never_reached
 
 
+class Kind(Generic[S, E, O]):
+    """The steps of one type of event with one outcome, those that change the state or those that do not."""
+
+    __slots__ = ("judges", "steps")
+
+    def __init__(self, judges: list[StepClause[S, E, O]]) -> None:
+        self.judges = [(clause.id, clause.breaks) for clause in judges]
+        self.steps = 0
+
+
 class Walk(Generic[S, E, O, C]):
     """A breadth-first walk in progress: the states seen, and how each was reached first."""
 
@@ -75,9 +85,13 @@ class Walk(Generic[S, E, O, C]):
         self.table: ClauseTable[S, E, O] = ClauseTable(machine.clauses, without=without)
         self.seen: dict[S, int] = {machine.initial: 0}
         self.parents: list[tuple[int, E] | None] = [None]
-        self.tally: Counter[tuple[type, O, bool]] = Counter()
-        self.reached: set[str] = set()
-        self.transitions = 0
+        self.kinds: dict[tuple[type, O, bool], Kind[S, E, O]] = {}
+        self.unreached = self.table.sometimes
+
+    @property
+    def transitions(self) -> int:
+        """The number of steps judged."""
+        return sum(kind.steps for kind in self.kinds.values())
 
     def trace_to(self, index: int) -> tuple[E, ...]:
         """Return the events by which the state of that number was reached first."""
@@ -89,31 +103,34 @@ class Walk(Generic[S, E, O, C]):
 
     def expand(self, state: S, scope: C) -> Iterator[tuple[E, O, S, bool]]:
         """Take every event in ``state``; yield the steps, and whether each leads to a new state."""
-        machine, seen, tally, parents = self.machine, self.seen, self.tally, self.parents
-        step, index = machine.step, seen[state]
-        for event in machine.events(state, scope):
+        step, seen, parents = self.machine.step, self.seen, self.parents
+        index = seen[state]
+        for event in self.machine.events(state, scope):
             after, outcome = step(state, event)
-            self.transitions += 1
-            tally[type(event), outcome, after is not state] += 1
-            new = after is not state and after not in seen
+            number = len(parents)
+            new = after is not state and seen.setdefault(after, number) == number
             if new:
-                seen[after] = len(parents)
                 parents.append((index, event))
             yield event, outcome, after, new
 
     def broken(self, before: S, event: E, outcome: O, after: S, *, new: bool) -> list[Broken]:
         """Judge one step, and its state when it is new; note which reachability clauses it reaches."""
-        table = self.table
-        for clause in table.sometimes:
-            if clause.id not in self.reached and clause.reached(before, event, outcome, after):
-                self.reached.add(clause.id)
+        for clause in self.unreached:
+            if clause.reached(before, event, outcome, after):
+                self.unreached = [one for one in self.unreached if one is not clause]
+        changes = after is not before
+        kind = self.kinds.get((type(event), outcome, changes)) or self._kind(event, outcome, changes)
+        kind.steps += 1
         found: list[Broken] = []
-        for one in table.of_step(event, outcome):
-            if one.inert or after is not before:
-                witness = one.breaks(before, event, outcome, after)
-                if witness is not None:
-                    found.append(Broken(clause=one.id, witness=witness))
-        return found + table.broken_by_state(after) if new else found
+        for name, breaks in kind.judges:
+            witness = breaks(before, event, outcome, after)
+            if witness is not None:
+                found.append(Broken(clause=name, witness=witness))
+        return found + self.table.broken_by_state(after) if new else found
+
+    def _kind(self, event: E, outcome: O, changes: bool) -> Kind[S, E, O]:
+        judges = [one for one in self.table.of_step(event, outcome) if one.inert or changes]
+        return self.kinds.setdefault((type(event), outcome, changes), Kind(judges))
 
 
 def explore(
@@ -170,8 +187,11 @@ def _result(
     fingerprint: bool,
 ) -> Exploration[S, E, O, C]:
     coverage = Coverage(walk.machine)
-    coverage.count(walk.tally, walk.reached, len(walk.seen))
-    accepted = {event for event, _, changes in walk.tally if changes}
+    tally = Counter({kind: steps.steps for kind, steps in walk.kinds.items()})
+    unreached = tuple(one.id for one in walk.unreached)
+    reached = [one.id for one in walk.table.sometimes if one.id not in unreached]
+    coverage.count(tally, reached, len(walk.seen))
+    accepted = {event for event, _, changes in walk.kinds if changes}
     return Exploration(
         states=len(walk.seen),
         transitions=walk.transitions,
@@ -179,7 +199,7 @@ def _result(
         bound=bound,
         clauses=tuple(walk.table.ids),
         never_enabled=tuple(kind.__name__ for kind in walk.machine.kinds if kind not in accepted),
-        never_reached=tuple(one.id for one in walk.table.sometimes if one.id not in walk.reached),
+        never_reached=unreached,
         counterexample=found,
         coverage=coverage,
         fingerprint=fingerprint_of(walk.seen) if fingerprint else None,

@@ -1,7 +1,8 @@
 """What is judged: a host, and the capabilities that it may have beside ``step``.
 
-A host lacks what it lacks. Each capability is a protocol of its own, handed to the judge in a ``Judged`` record; an
-engine that needs a capability which is missing reports *not applicable*, never *broken*.
+A host lacks what it lacks. Each capability is a protocol of its own, handed to the judge in a
+``Judged`` record; an engine that needs a capability which is missing reports *not applicable*,
+never *broken*.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,12 +10,16 @@ from contextlib import AbstractContextManager
 from typing import Generic, NewType, Protocol, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
+
+from plumbline_models.contract import Machine
 
 RequestId = NewType("RequestId", str)
 
 S = TypeVar("S")
 E = TypeVar("E")
 O = TypeVar("O")  # noqa: E741 - the letters of the contract
+C = TypeVar("C")
 S_co = TypeVar("S_co", covariant=True)
 E_contra = TypeVar("E_contra", contravariant=True)
 O_co = TypeVar("O_co", covariant=True)
@@ -30,8 +35,8 @@ class Host(Protocol[E_contra, O_co]):
     def step(self, event: E_contra, request: RequestId | None = None) -> O_co:
         """Apply one event whole or not at all.
 
-        With a request id the outcome is stored with the event's effect, and the same id answers it again;
-        raises ``RequestReused`` when the id comes with another event.
+        With a request id the outcome is stored with the event's effect, and the same id answers it
+        again; raises ``RequestReused`` when the id comes with another event.
         """
         ...
 
@@ -48,7 +53,7 @@ class Observable(Protocol[S_co]):
         ...
 
     def parts(self) -> Iterator[tuple[str, S_co]]:
-        """Yield the abstract state part by part (``Machine.partition``), so that memory stays bounded."""
+        """Yield the abstract state part by part (``Machine.partition``): memory stays bounded."""
         ...
 
 
@@ -95,4 +100,16 @@ class Judged(Struct, Generic[S, E, O], frozen=True, kw_only=True):
     lacks: frozenset[str] = frozenset()
     """Names of the events that the host does not have."""
     view: Callable[[S], S] | None = None
-    """What of a state the host observes; None for all of it. Both sides are viewed before they are compared."""
+    """What of a state the host observes, applied to both sides; None for all of it."""
+
+
+def offered(machine: Machine[S, E, O, C], lacks: frozenset[str]) -> Machine[S, E, O, C]:
+    """Return the machine without the offers of events that a host lacks."""
+    if not lacks:
+        return machine
+
+    def events(state: S, scope: C) -> Iterator[E]:
+        offers = machine.events(state, scope)
+        return (event for event in offers if type(event).__name__ not in lacks)
+
+    return replace(machine, events=events)

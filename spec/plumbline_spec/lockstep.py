@@ -1,16 +1,18 @@
-"""Lockstep: long random histories on machine and host together, found by Hypothesis and shrunk by the judge.
+"""Lockstep: long random histories on machine and host, found by Hypothesis, shrunk by the judge.
 
-Theory of operation. From any machine and any host factory a rule-based state machine is built: one rule for each
-event type, because Hypothesis chooses a subset of rules in each example (its swarm), so that some histories have no
-prune and some hardly anything else; and one wide rule whose events are mostly refused. Arguments are values that
-occur in the state (``Machine.choices``) blended with any value of the type. After each step outcome, observed state
-and clauses are judged by ``Trial``. Hypothesis only finds; ``plumbline_spec.shrink`` shrinks, because deleting a step
-of a stateful example changes every later draw, while any subsequence of a trace is a trace.
+Theory of operation. From any machine and any host factory a rule-based state machine is built: one
+rule for each event type, because Hypothesis chooses a subset of rules in each example (its swarm),
+so that some histories have no prune and some hardly anything else; and one wide rule whose events
+are mostly refused. Arguments are values that occur in the state (``Machine.choices``) blended with
+any value of the type. After each step outcome, observed state and clauses are judged by ``Trial``.
+Hypothesis only finds; ``plumbline_spec.shrink`` shrinks, because deleting a step of a stateful
+example changes every later draw, while any subsequence of a trace is a trace.
 """
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -18,6 +20,7 @@ from typing import Generic, TypeVar
 from hypothesis import HealthCheck, Phase, Verbosity, event, seed, settings, target
 from hypothesis import strategies as st
 from hypothesis.database import DirectoryBasedExampleDatabase
+from hypothesis.errors import Flaky
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
@@ -29,7 +32,8 @@ from msgspec import Struct
 from plumbline_models.contract import Machine
 from plumbline_spec.clause_table import Progress, silent
 from plumbline_spec.coverage import Coverage
-from plumbline_spec.host import Judged
+from plumbline_spec.errors import CouldNotFinish
+from plumbline_spec.host import Judged, offered
 from plumbline_spec.shrink import shrink_failure
 from plumbline_spec.strategies import Blend
 from plumbline_spec.trial import Failure, Trial
@@ -48,6 +52,7 @@ MAX_OPENING = 6
 """Events of the scope that a history may begin with, whatever rules the swarm leaves out."""
 MAX_OFFERS = 30
 PROGRESS_EXAMPLES = 10
+PHASES = (Phase.reuse, Phase.generate)
 
 
 class Effort(Struct, frozen=True, kw_only=True):
@@ -59,7 +64,7 @@ class Effort(Struct, frozen=True, kw_only=True):
     """Steps in one example."""
     seed: int
     until: float | None = None
-    """A reading of ``time.monotonic`` after which no further batch begins; None for the minimum alone."""
+    """A reading of ``time.monotonic`` after which no batch begins; None for the minimum alone."""
 
 
 class Lockstep(Struct, Generic[S, E, O, C], frozen=True, kw_only=True):
@@ -73,6 +78,8 @@ class Lockstep(Struct, Generic[S, E, O, C], frozen=True, kw_only=True):
     """What the minimum exercised."""
     left_out: Counter[str]
     """In how many examples of full length each rule never ran: the swarm at work."""
+    lacks: frozenset[str]
+    """Names of events that the host does not have and that were not taken."""
     failure: Failure | None = None
     events: tuple[E, ...] = ()
     """The shrunk trace to the failure."""
@@ -80,102 +87,139 @@ class Lockstep(Struct, Generic[S, E, O, C], frozen=True, kw_only=True):
     """Steps of the trace as it was found, before shrinking."""
 
 
-class Disagreement(AssertionError):
+class Disagreement(AssertionError):  # noqa: N818 - the word of the judge for a step that fails
     """Raised inside a rule when a step fails; Hypothesis records the example under it."""
 
 
-class Log(Generic[E]):
-    """What the examples of one run report to the engine."""
+class _Stopped(BaseException):
+    """Carries ``CouldNotFinish`` past Hypothesis, which takes exceptions for failing examples."""
 
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
-        self.examples = 0
-        self.steps = 0
+    def __init__(self, error: CouldNotFinish) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+@contextmanager
+def _past_hypothesis() -> Generator[None]:
+    try:
+        yield
+    except CouldNotFinish as error:
+        raise _Stopped(error) from error
+
+
+class Bench(Generic[S, E, O, C]):
+    """What the histories of one run share, and what they report."""
+
+    def __init__(
+        self,
+        machine: Machine[S, E, O, C],
+        judged: Judged[S, E, O],
+        scope: C,
+        full: int,
+        progress: Progress = silent,
+    ) -> None:
+        self.machine, self.judged = offered(machine, judged.lacks), judged
+        self.scope, self.full, self.progress = scope, full, progress
+        self.kinds = tuple(kind for kind in machine.kinds if kind.__name__ not in judged.lacks)
+        self.blend = Blend(self.kinds)
+        self.coverage = Coverage(machine)
+        self.counts = True
+        """Whether the coverage counts the steps of this example: those of the minimum alone."""
+        self.examples = self.steps = 0
         self.left_out: Counter[str] = Counter()
         self.failure: Failure | None = None
         self.events: tuple[E, ...] = ()
 
-    def finish(self, rules: tuple[str, ...], ran: Counter[str], full: int) -> None:
+    def finish(self, ran: Counter[str]) -> None:
         """Count one example that is over."""
         self.examples += 1
         self.steps += ran.total()
-        if ran.total() >= full:
-            self.left_out.update(name for name in rules if name not in ran)
+        if ran.total() >= self.full:
+            names = (*(kind.__name__ for kind in self.kinds), WIDE)
+            self.left_out.update(name for name in names if name not in ran)
         if self.examples % PROGRESS_EXAMPLES == 0:
             self.progress(f"{self.examples:,} histories, {self.steps:,} steps")
 
 
-def rule_machine(
-    machine: Machine[S, E, O, C],
-    judged: Judged[S, E, O],
-    scope: C,
-    coverage: Coverage[S, E, O, C] | None,
-    log: Log[E],
-    full: int,
-) -> type[RuleBasedStateMachine]:
-    """Build the state machine: one rule for each event that the host has, and one wide rule."""
-    kinds = tuple(kind for kind in machine.kinds if kind.__name__ not in judged.lacks)
-    names = (*(kind.__name__ for kind in kinds), WIDE)
-    blend = Blend(kinds)
+class History(RuleBasedStateMachine, Generic[S, E, O, C]):
+    """One history; Hypothesis makes one for each example, of the class that has the rules."""
 
-    class History(RuleBasedStateMachine):
-        """One history; Hypothesis makes one of these for each example."""
+    bench: Bench[S, E, O, C]
 
-        def __init__(self) -> None:
-            super().__init__()
-            self.trial = Trial(machine, judged, coverage=coverage)
-            self.taken: list[E] = []
-            self.ran: Counter[str] = Counter()
-            self.met: set[tuple[str, str]] = set()
+    def __init__(self) -> None:
+        super().__init__()
+        bench = self.bench
+        counting = bench.coverage if bench.counts else None
+        self.trial = Trial(bench.machine, bench.judged, coverage=counting)
+        self.taken: list[E] = []
+        self.ran: Counter[str] = Counter()
+        self.met: set[tuple[str, str]] = set()
+        with _past_hypothesis():
             self.check(self.trial.begin())
 
-        def take(self, name: str, chosen: E) -> None:
-            self.taken.append(chosen)
-            self.ran[name] += 1
+    def take(self, name: str, chosen: E) -> None:
+        """Take one event on both sides, for the rule of that name."""
+        self.taken.append(chosen)
+        self.ran[name] += 1
+        with _past_hypothesis():
             self.check(self.trial.take(chosen))
-            assert self.trial.outcome is not None
-            pair = (type(chosen).__name__, machine.outcome_name(self.trial.outcome))
-            if pair not in self.met:
-                self.met.add(pair)
-                event(f"{pair[0]}: {pair[1]}")
+        outcome = self.trial.outcome
+        assert outcome is not None
+        pair = (type(chosen).__name__, self.bench.machine.outcome_name(outcome))
+        if pair not in self.met:
+            self.met.add(pair)
+            event(f"{pair[0]}: {pair[1]}")
 
-        def check(self, failure: Failure | None) -> None:
-            if failure is not None:
-                log.failure, log.events = failure, tuple(self.taken)
-                raise Disagreement(str(failure))
+    def check(self, failure: Failure | None) -> None:
+        """Raise ``Disagreement`` for a failure."""
+        if failure is not None:
+            self.bench.failure, self.bench.events = failure, tuple(self.taken)
+            raise Disagreement(str(failure))
 
-        def teardown(self) -> None:
-            target(float(len(self.met)), label="pairs of event and outcome")
-            log.finish(names, self.ran, full)
+    def take_near(self, kind: type[E], data: st.DataObject) -> None:
+        """Take an event of one type that mostly fits the state."""
+        choices = self.bench.machine.choices(self.trial.state)
+        self.take(kind.__name__, data.draw(self.bench.blend.event(kind, choices)))
 
-    def taking(kind: type[E]) -> Callable[[History, st.DataObject], None]:
-        def take(self: History, data: st.DataObject) -> None:
-            choices = machine.choices(self.trial.state)
-            self.take(kind.__name__, data.draw(blend.event(kind, choices)))
+    def take_any(self, data: st.DataObject) -> None:
+        """Take an event that mostly does not fit."""
+        choices = self.bench.machine.choices(self.trial.state)
+        self.take(WIDE, data.draw(self.bench.blend.any_event(self.bench.kinds, choices)))
 
-        take.__name__ = f"take_{kind.__name__}"  # the swarm tells rules apart by this name
-        return take
-
-    def wide(self: History, data: st.DataObject) -> None:
-        choices = machine.choices(self.trial.state)
-        self.take(WIDE, data.draw(blend.any_event(kinds, choices)))
-
-    def begin(self: History, data: st.DataObject) -> None:
+    def take_offered(self, data: st.DataObject) -> None:
+        """Begin with a few events of the scope, or with none."""
+        machine, scope = self.bench.machine, self.bench.scope
         for _ in range(MAX_OPENING - data.draw(st.integers(0, MAX_OPENING))):
             offers = [*islice(machine.events(self.trial.state, scope), MAX_OFFERS)]
             if offers:
                 self.take(OPENING, offers[data.draw(st.integers(0, len(offers) - 1))])
 
-    rules = {f"take_{kind.__name__}": rule(data=st.data())(taking(kind)) for kind in kinds}
-    return type(
-        "Lockstep",
-        (History,),
-        {
-            **rules,
-            "take_wide": rule(data=st.data())(wide),
-            "begin": initialize(data=st.data())(begin),
-        },
-    )
+    def teardown(self) -> None:
+        """Report to the bench."""
+        target(float(len(self.met)), label="pairs of event and outcome")
+        with _past_hypothesis():
+            self.bench.finish(self.ran)
+
+
+def rule_machine(bench: Bench[S, E, O, C]) -> type[History[S, E, O, C]]:
+    """Build the state machine: one rule for each event that the host has, and one wide rule."""
+
+    def taking(kind: type[E]) -> Callable[[History[S, E, O, C], st.DataObject], None]:
+        def take(self: History[S, E, O, C], data: st.DataObject) -> None:
+            self.take_near(kind, data)
+
+        take.__name__ = f"take_{kind.__name__}"  # the swarm tells rules apart by this name
+        return take
+
+    def wide(self: History[S, E, O, C], data: st.DataObject) -> None:
+        self.take_any(data)
+
+    def begin(self: History[S, E, O, C], data: st.DataObject) -> None:
+        self.take_offered(data)
+
+    rules = {f"take_{kind.__name__}": rule(data=st.data())(taking(kind)) for kind in bench.kinds}
+    others = {"wide": rule(data=st.data())(wide), "begin": initialize(data=st.data())(begin)}
+    return type("Lockstep", (History,), {"bench": bench, **rules, **others})
 
 
 def lockstep(
@@ -189,62 +233,71 @@ def lockstep(
 ) -> Lockstep[S, E, O, C]:
     """Run histories on machine and host; shrink the first failure.
 
-    ``scope`` bounds the simpler events that shrinking tries. ``database`` keeps examples that failed between runs.
+    ``scope`` bounds the simpler events that shrinking tries. ``database`` keeps examples that
+    failed between runs. Raises ``CouldNotFinish`` when the host or ``progress`` does.
     """
-    log: Log[E] = Log(progress)
-    coverage = Coverage(machine)
     judged = host()
+    bench = Bench(machine, judged, scope, effort.steps, progress)
     try:
-        _run(machine, judged, scope, coverage, log, effort, effort.seed, effort.examples, database)
-        minimum = log.examples
-        for batch in range(1, MAX_BATCHES):
-            if log.failure or effort.until is None or time.monotonic() >= effort.until:
-                break
-            again = effort.seed + batch
-            _run(machine, judged, scope, None, log, effort, again, BATCH_EXAMPLES, database)
+        minimum = _run_all(bench, effort, database)
     finally:
         judged.host.close()
-    found = log.events
-    events, failure = found, log.failure
+    events, failure = bench.events, bench.failure
     if failure is not None:
-        events, failure = shrink_failure(machine, host, found, failure, scope)
+        events, failure = shrink_failure(machine, host, events, failure, scope)
     return Lockstep(
         examples=minimum,
-        steps=log.steps,
-        extra_examples=log.examples - minimum,
-        coverage=coverage,
-        left_out=log.left_out,
+        steps=bench.steps,
+        extra_examples=bench.examples - minimum,
+        coverage=bench.coverage,
+        left_out=bench.left_out,
+        lacks=judged.lacks,
         failure=failure,
         events=events,
-        found_steps=len(found),
+        found_steps=len(bench.events),
     )
 
 
+def _run_all(bench: Bench[S, E, O, C], effort: Effort, database: Path | None) -> int:
+    """Run the minimum and then batches until the time is up; return the examples of the minimum."""
+    built = rule_machine(bench)
+    _run(bench, built, effort.seed, effort.examples, database)
+    minimum, bench.counts = bench.examples, False
+    for batch in range(1, MAX_BATCHES):
+        if bench.failure or effort.until is None or time.monotonic() >= effort.until:
+            break
+        _run(bench, built, effort.seed + batch, BATCH_EXAMPLES, database)
+    return minimum
+
+
 def _run(
-    machine: Machine[S, E, O, C],
-    judged: Judged[S, E, O],
-    scope: C,
-    coverage: Coverage[S, E, O, C] | None,
-    log: Log[E],
-    effort: Effort,
+    bench: Bench[S, E, O, C],
+    built: type[History[S, E, O, C]],
     with_seed: int,
     examples: int,
     database: Path | None,
 ) -> None:
-    built = rule_machine(machine, judged, scope, coverage, log, effort.steps)
     chosen = settings(
         max_examples=examples,
-        stateful_step_count=effort.steps,
-        phases=(Phase.reuse, Phase.generate),
+        stateful_step_count=bench.full,
+        phases=PHASES,
         database=None if database is None else DirectoryBasedExampleDatabase(database),
         deadline=None,
         derandomize=False,
         report_multiple_bugs=False,
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=(
+            HealthCheck.too_slow,
+            HealthCheck.data_too_large,
+            HealthCheck.filter_too_much,
+            HealthCheck.large_base_example,
+        ),
         verbosity=Verbosity.quiet,
         print_blob=False,
     )
     try:
-        run_state_machine_as_test(seed(with_seed)(built), settings=chosen, _min_steps=effort.steps)
-    except Disagreement:
-        assert log.failure is not None
+        run_state_machine_as_test(seed(with_seed)(built), settings=chosen, _min_steps=bench.full)
+    except (Disagreement, Flaky):
+        if bench.failure is None:
+            raise
+    except _Stopped as stopped:
+        raise stopped.error from None

@@ -9,7 +9,7 @@ ProfileName = Literal["quick", "ci", "nightly"]
 
 
 class Profile(Struct, frozen=True, kw_only=True):
-    """A fixed seeded minimum for each engine, and a budget; what is left of it is spent on further histories."""
+    """A fixed seeded minimum for each engine, and a budget; more histories use up what is left."""
 
     name: str
     seconds: int
@@ -23,7 +23,7 @@ class Profile(Struct, frozen=True, kw_only=True):
     afresh: bool
     """Whether variants are searched for again, or judged on their stored traces."""
     histories_floor: int
-    """Of the machine's table of events and outcomes, the per cent that the minimum of lockstep must reach."""
+    """Per cent of the events and outcomes that the host can have; lockstep's minimum reaches it."""
 
 
 PROFILES: Mapping[str, Profile] = {

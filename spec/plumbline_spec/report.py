@@ -1,4 +1,4 @@
-"""What an engine reports: a verdict, figures, and for a failure all that a stranger needs to see it again."""
+"""What an engine reports: a verdict, figures, and for a failure all that it takes to repeat it."""
 
 from collections.abc import Iterable
 from enum import Enum

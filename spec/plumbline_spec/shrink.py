@@ -1,9 +1,9 @@
 """Shrink: the one way to make a failing trace short, shared by every engine.
 
-Because ``step`` is total, every subsequence of a trace is a trace. So events are deleted, in ever smaller blocks, as
-long as the same failure remains; then single events are exchanged for simpler ones that a machine offers at that
-place. The identity of the failure (clause, field, pair of outcomes) is kept, so that shrinking cannot slip from one
-bug to another.
+Because ``step`` is total, every subsequence of a trace is a trace. So events are deleted, in ever
+smaller blocks, as long as the same failure remains; then single events are exchanged for simpler
+ones that a machine offers at that place. The identity of the failure (clause, field, pair of
+outcomes) is kept, so that shrinking cannot slip from one bug to another.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -20,12 +20,12 @@ O = TypeVar("O")  # noqa: E741 - the letters of the contract
 C = TypeVar("C")
 
 MAX_REPLAYS = 2_000
-"""How often a trace is tried while it is shrunk; what is left then is not minimal, and is still a failure."""
+"""How often a trace is tried while it is shrunk; what is left then still fails."""
 
 Fails = Callable[[tuple[E, ...]], bool]
 
 
-class _Spent(Exception):
+class _Spent(Exception):  # noqa: N818 - it never leaves this module
     """The bound on replays was reached."""
 
 
@@ -107,7 +107,7 @@ def shrink_failure(
     *,
     without: frozenset[str] = frozenset(),
 ) -> tuple[tuple[E, ...], Failure]:
-    """Shrink a trace that fails on a machine, and on a fresh host when one is given, keeping the failure.
+    """Shrink a trace that fails on a machine, and on a fresh host when one is given.
 
     Returns the short trace and its failure: the same kind and name, with the witness of the short trace.
     """

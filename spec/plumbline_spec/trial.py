@@ -1,7 +1,8 @@
-"""A trial: one trace taken on a machine, and on a host beside it, everything compared after each step.
+"""A trial: one trace on a machine, and on a host beside it, all compared after each step.
 
-Lockstep, replay, shrinking and the walk over savepoints all judge a step by ``Trial.take``, so that a failure has one
-meaning and one identity everywhere. The identity (what is broken, not where) is what shrinking keeps.
+Lockstep, shrinking and the walk over savepoints all judge a step by ``Trial.take``, so that a
+failure has one meaning and one identity everywhere. The identity (what is broken, not where) is
+what shrinking keeps.
 """
 
 from collections.abc import Iterable
@@ -13,7 +14,9 @@ from plumbline_models.contract import Machine
 from plumbline_spec.clause_table import ClauseTable
 from plumbline_spec.codec import canonical, plain
 from plumbline_spec.coverage import Coverage
+from plumbline_spec.errors import CouldNotFinish
 from plumbline_spec.host import Judged
+from plumbline_spec.strict import JsonValue
 
 S = TypeVar("S")
 E = TypeVar("E")
@@ -32,7 +35,7 @@ class Difference(Struct, frozen=True, kw_only=True):
 
 
 class Failure(Struct, frozen=True, kw_only=True):
-    """Why a step failed. ``kind`` and ``name`` are its identity; the rest tells a reader where to look."""
+    """Why a step failed: ``kind`` and ``name`` are its identity, the rest tells where to look."""
 
     kind: Literal["clause", "outcome", "state", "raised"]
     name: str
@@ -50,7 +53,11 @@ class Failure(Struct, frozen=True, kw_only=True):
 
 
 class Trial(Generic[S, E, O, C]):
-    """A machine, a host or none, and the state that both are in."""
+    """A machine, a host or none, and the state that both are in.
+
+    A host cannot follow a trace beyond an event that it lacks; from there on only the machine is
+    judged. Whatever a host raises is its failure, but for ``CouldNotFinish``, which is raised.
+    """
 
     def __init__(
         self,
@@ -66,13 +73,20 @@ class Trial(Generic[S, E, O, C]):
         self.table: ClauseTable[S, E, O] = ClauseTable(machine.clauses, without=without)
         self.state = machine.initial
         self.outcome: O | None = None
+        self._follows = judged is not None
         self._wanted: tuple[S, bytes] | None = None
 
     def begin(self) -> Failure | None:
         """Bring machine and host to the initial state and judge it."""
         self.state = self.machine.initial
+        self._follows = self.judged is not None
         if self.judged is not None:
-            self.judged.host.reset()
+            try:
+                self.judged.host.reset()
+            except CouldNotFinish:
+                raise
+            except Exception as error:  # noqa: BLE001 - a host's failure, to be reported
+                return _raised("reset", error)
         return self._judge_state() or self._compare_states()
 
     def take(self, event: E) -> Failure | None:
@@ -95,14 +109,19 @@ class Trial(Generic[S, E, O, C]):
 
     def _take_on_host(self, event: E, outcome: O) -> Failure | None:
         judged = self.judged
-        if judged is None or type(event).__name__ in judged.lacks:
+        if judged is None or not self._follows:
+            return None
+        if type(event).__name__ in judged.lacks:
+            self._follows = False
             return None
         try:
             answered = judged.host.step(event)
-        except Exception as error:  # noqa: BLE001 - whatever a host raises is its failure, and is shrunk
-            name = f"{type(event).__name__}: {type(error).__name__}"
-            return Failure(kind="raised", name=name, detail=str(error)[:MAX_SHOWN])
-        if canonical(answered) != canonical(outcome):
+            said = canonical(answered)
+        except CouldNotFinish:
+            raise
+        except Exception as error:  # noqa: BLE001 - a host's failure, to be reported and shrunk
+            return _raised(type(event).__name__, error)
+        if said != canonical(outcome):
             return self._outcomes_differ(event, outcome, answered)
         return self._compare_states()
 
@@ -121,13 +140,19 @@ class Trial(Generic[S, E, O, C]):
         judged = self.judged
         if judged is None or judged.observable is None:
             return None
-        wanted, got = self.state, judged.observable.observe()
-        if judged.view is not None:
-            wanted, got = judged.view(wanted), judged.view(got)
+        view = _all if judged.view is None else judged.view
+        try:
+            got = view(judged.observable.observe())
+            seen = canonical(got)
+        except CouldNotFinish:
+            raise
+        except Exception as error:  # noqa: BLE001 - a host's failure, to be reported and shrunk
+            return _raised("observe", error)
         if self._wanted is None or self._wanted[0] is not self.state:
-            self._wanted = (self.state, canonical(wanted))
-        if self._wanted[1] == canonical(got):
-            return None
+            self._wanted = (self.state, canonical(view(self.state)))
+        return None if seen == self._wanted[1] else self._states_differ(view(self.state), got)
+
+    def _states_differ(self, wanted: S, got: S) -> Failure:
         differences = tuple(differ(plain(wanted), plain(got), "state"))
         return Failure(
             kind="state",
@@ -151,19 +176,13 @@ def judge(trial: Trial[S, E, O, C], events: Iterable[E]) -> tuple[tuple[E, ...],
     return None
 
 
-def differ(wanted: object, got: object, path: str) -> list[Difference]:
-    """Return every place at which two plain values differ, outermost and first place first."""
-    if isinstance(wanted, dict) and isinstance(got, dict):
-        keys: list[object] = [*wanted, *(key for key in got if key not in wanted)]
-        pairs = [(f"{path}.{key}", wanted.get(key, _ABSENT), got.get(key, _ABSENT)) for key in keys]
-    elif isinstance(wanted, list) and isinstance(got, list):
-        width = max(len(wanted), len(got))
-        pairs = [(f"{path}[{at}]", _at(wanted, at), _at(got, at)) for at in range(width)]
-    elif wanted == got and type(wanted) is type(got):
-        return []
-    else:
-        return [Difference(path=path, machine=_shown(wanted), host=_shown(got))]
-    return [one for place, left, right in pairs for one in differ(left, right, place)]
+def _all(state: S) -> S:
+    return state
+
+
+def _raised(where: str, error: Exception) -> Failure:
+    name = f"{where}: {type(error).__name__}"
+    return Failure(kind="raised", name=name, detail=str(error)[:MAX_SHOWN])
 
 
 class _Absent:
@@ -173,14 +192,30 @@ class _Absent:
 _ABSENT = _Absent()
 
 
-def _at(values: list[object], index: int) -> object:
+def differ(wanted: JsonValue | _Absent, got: JsonValue | _Absent, path: str) -> list[Difference]:
+    """Return every place at which two plain values differ, outermost and first place first."""
+    if isinstance(wanted, dict) and isinstance(got, dict):
+        keys = [*wanted, *(key for key in got if key not in wanted)]
+        pairs = [(f"{path}.{key}", wanted.get(key, _ABSENT), got.get(key, _ABSENT)) for key in keys]
+    elif isinstance(wanted, list) and isinstance(got, list):
+        width = max(len(wanted), len(got))
+        pairs = [(f"{path}[{at}]", _at(wanted, at), _at(got, at)) for at in range(width)]
+    else:
+        left, right = _text(wanted), _text(got)
+        differs = left != right
+        return [Difference(path=path, machine=_shown(left), host=_shown(right))] * differs
+    return [one for place, left, right in pairs for one in differ(left, right, place)]
+
+
+def _at(values: list[JsonValue], index: int) -> JsonValue | _Absent:
     return values[index] if index < len(values) else _ABSENT
 
 
-def _shown(value: object) -> str:
-    if isinstance(value, _Absent):
-        return "(nothing)"
-    text = canonical(value).decode()
+def _text(value: JsonValue | _Absent) -> str:
+    return "(nothing)" if isinstance(value, _Absent) else canonical(value).decode()
+
+
+def _shown(text: str) -> str:
     return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
 
 

@@ -15,6 +15,7 @@ from plumbline_models.contract import Machine
 from plumbline_models.history import Variant
 from plumbline_spec.clause_table import Progress, silent
 from plumbline_spec.codec import canonical
+from plumbline_spec.diff import diff
 from plumbline_spec.explore import Walk
 from plumbline_spec.host import Judged
 from plumbline_spec.traces import FORMAT, Header, Mismatch, Trace, record, replay, validate
@@ -124,15 +125,33 @@ def fill(
 ) -> list[Trace[S, E, O]]:
     """Return the vectors of a machine: shortest traces, none of which can be left out.
 
-    ``stored`` are the variants' traces: a trace along which a variant is caught tells it from the machine, or is
-    offered as a candidate for doing so.
+    ``stored`` are the variants' traces. One that a clause alone catches, and no outcome or state along it, gets a
+    trace of its own from ``diff``.
     """
-    candidates = [*shortest(machine, scope, progress).values(), *(one.events for one in stored)]
+    candidates = [
+        *shortest(machine, scope, progress).values(),
+        *(one.events for one in stored),
+        *_telling(machine, variants, stored),
+    ]
     reach = {events: reached_by(machine, variants, events) for events in dict.fromkeys(candidates)}
     chosen = _cover(reach, goals_of(machine, variants))
     return [
         record(machine, events, _header(machine, reach[events], number, versions), states=True)
         for number, events in enumerate(chosen, 1)
+    ]
+
+
+def _telling(
+    machine: Machine[S, E, O, C],
+    variants: Sequence[Variant[S, E, O, C]],
+    stored: Sequence[Trace[S, E, O]],
+) -> list[tuple[E, ...]]:
+    """Return a shortest telling trace for each variant that no stored trace tells from the machine."""
+    return [
+        diff(machine, one.machine(), one.scope).events
+        for one in variants
+        if _tellable(machine, one)
+        and not any(tells(machine, one, trace.events) for trace in stored)
     ]
 
 

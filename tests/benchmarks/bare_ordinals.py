@@ -17,8 +17,8 @@ value             fields
 ``Loss``          position, ``"forgotten"`` or ``"pruned"``, item
 ================  =============================================================
 
-Clauses  ORD-1 to ORD-9 once a new state, ORD-10 to ORD-17 once a transition that they are about,
-         ORD-18 to ORD-21 until they are reached
+Clauses  ORD-1 to ORD-9 once a new state, ORD-10 to ORD-17 and ORD-22 to ORD-25 once a transition
+         that they are about, ORD-18 to ORD-21 until they are reached
 """
 
 import gc
@@ -796,6 +796,55 @@ def _loss(before: State, event: Event, _outcome: Outcome, after: State) -> str |
     return None
 
 
+def _verbatim(before: State, event: Event, _outcome: Outcome, after: State) -> str | None:
+    at, then = _find(before, event[1]), _find(after, event[1])
+    if at is None or then is None or at[2] is then[2]:
+        return None
+    kept = {stored[0]: stored for stored in then[2]}
+    named = event[2] if event[0] == "forget" else ()
+    for stored in at[2]:
+        name, sequence, _ = stored
+        if name in named:
+            if name in kept or (sequence, "forgotten", ("message", name)) not in then[5]:
+                return f"message {name}: was forgotten without a record"
+        elif kept.get(name) != stored:
+            return f"message {name}: is not what was stored"
+    return None
+
+
+def _counter(before: State, event: Event, _outcome: Outcome, after: State) -> str | None:
+    at, then = _find(before, event[1]), _find(after, event[1])
+    if at is None or then is None or then[1] >= at[1]:
+        return None
+    return f"next sequence {then[1]}: {at[1]} before"
+
+
+def _appended(before: State, event: Event, _outcome: Outcome, after: State) -> str | None:
+    assert event[0] == "append"
+    at, then = _find(before, event[1]), _find(after, event[1])
+    if at is None or then is None:
+        return "is gone"
+    standing = [item for _, item in at[4]]
+    return _expect(standing + [("message", name) for name, _ in event[2]], then)
+
+
+def _pruned(before: State, event: Event, _outcome: Outcome, after: State) -> str | None:
+    assert event[0] == "prune"
+    at, then = _find(before, event[1]), _find(after, event[1])
+    if at is None or then is None:
+        return "is gone"
+    least = event[2]
+    deep = {
+        ("summary", name) for name, depth, _, _ in at[3] if least is not None and depth >= least
+    }
+    return _expect([item for _, item in at[4] if item in deep], then)
+
+
+def _expect(wanted: list[Item], then: Conversation) -> str | None:
+    found = [item for _, item in then[4]]
+    return None if found == wanted else f"context: {found} found, {wanted} expected"
+
+
 def _may_lose(event: Event, at: Conversation) -> set[tuple[str, Item]]:
     if event[0] == "prune":
         return {("pruned", item) for _, item in at[4]}
@@ -845,6 +894,10 @@ STEP_CLAUSES: tuple[tuple[str, tuple[str, ...], tuple[str, ...], StepClause], ..
     ("ORD-15", EVENTS, ("refused",), _refusal),
     ("ORD-16", EVENTS, OUTCOMES, _no_failure),
     ("ORD-17", EVENTS, OUTCOMES, _loss),
+    ("ORD-22", EVENTS, OUTCOMES, _verbatim),
+    ("ORD-23", EVENTS, OUTCOMES, _counter),
+    ("ORD-24", ("append",), ("appended",), _appended),
+    ("ORD-25", ("prune",), ("pruned",), _pruned),
 )
 """The clauses about a step, with the events and the outcomes that they are about."""
 

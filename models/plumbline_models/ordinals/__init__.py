@@ -8,7 +8,7 @@ replacement back puts exactly that back. What leaves the context otherwise (prun
 States    ``State`` of ``Conversation``s: messages, summaries, context, losses, next sequence number
 Events    ``Open`` ``Append`` ``Replace`` ``RollBack`` ``Prune`` ``Forget``
 Outcomes  ``Opened`` ``Appended`` ``Replaced`` ``RolledBack`` ``Pruned`` ``Forgotten`` ``Refused``
-Clauses   ORD-1 to ORD-9 about states, ORD-10 to ORD-17 and ORD-22 to ORD-25 about steps, ORD-18 to ORD-21 about
+Clauses   ORD-1 to ORD-9 about states, ORD-10 to ORD-17 and ORD-22 to ORD-28 about steps, ORD-18 to ORD-21 about
           what is reached; their predicates are in ``clauses``
 
 ``Failed`` is the outcome of a database constraint that an event ran into. No event of the specification has it; it is

@@ -199,6 +199,30 @@ def _about_steps(step: Step) -> tuple[StepClause[State, Event, Outcome], ...]:
             outcomes=(Pruned,),
             breaks=_pruned,
         ),
+        StepClause(
+            id="ORD-26",
+            title="as given",
+            sentence="An append and a replacement MUST store the texts that they were given.",
+            events=(Append, Replace),
+            outcomes=(Appended, Replaced),
+            breaks=_as_given,
+        ),
+        StepClause(
+            id="ORD-27",
+            title="kept",
+            sentence="An append, a prune and a forget MUST leave as it is every summary that stands in the"
+            " context, is a source, or was pruned.",
+            events=(Append, Prune, Forget),
+            breaks=_kept,
+        ),
+        StepClause(
+            id="ORD-28",
+            title="report",
+            sentence="An outcome MUST report what the step did: where messages stand, which depth a summary"
+            " has, which items came back or left.",
+            outcomes=(Appended, Replaced, RolledBack, Pruned, Forgotten),
+            breaks=_report,
+        ),
     )
 
 
@@ -531,12 +555,11 @@ def _by_position(loss: Loss) -> int:
 
 
 def _verbatim(before: State, event: Event, outcome: Outcome, after: State) -> Witness | None:
-    del outcome
     at, then = find(before, event.conversation), find(after, event.conversation)
-    if at is None or then is None or at.messages is then.messages:
+    named = event.messages if isinstance(outcome, Forgotten) and isinstance(event, Forget) else ()
+    if at is None or then is None or (at.messages is then.messages and not named):
         return None
     kept = {message.id: message for message in then.messages}
-    named = event.messages if isinstance(event, Forget) else ()
     for message in at.messages:
         if message.id in named:
             loss = Loss(
@@ -578,6 +601,95 @@ def _pruned(before: State, event: Event, outcome: Outcome, after: State) -> Witn
         SummaryItem(id=one.id) for one in at.summaries if least is not None and one.depth >= least
     }
     return _expect(at, [entry.item for entry in at.context if entry.item in deep], then)
+
+
+def _as_given(before: State, event: Event, outcome: Outcome, after: State) -> Witness | None:
+    del before, outcome
+    then = find(after, event.conversation)
+    if then is None:
+        return Witness(row=f"conversation {event.conversation}", found="is gone")
+    match event:
+        case Append(messages=drafts):
+            texts = {message.id: message.text for message in then.messages}
+            for draft in drafts:
+                if texts.get(draft.id) != draft.text:
+                    return _witness(then, f"message {draft.id}", "is not stored with its text")
+        case Replace(summary=summary, text=text):
+            stored = summary_of(then, summary)
+            if stored is None or stored.text != text:
+                return _witness(then, f"summary {summary}", "is not stored with its text")
+        case _:
+            pass
+    return None
+
+
+def _kept(before: State, event: Event, outcome: Outcome, after: State) -> Witness | None:
+    del outcome
+    at, then = find(before, event.conversation), find(after, event.conversation)
+    if at is None or then is None or at.summaries is then.summaries:
+        return None
+    stored = {one.id: one for one in then.summaries}
+    placed = _placed(at)
+    for summary in at.summaries:
+        if SummaryItem(id=summary.id) in placed and stored.get(summary.id) != summary:
+            return _witness(at, f"summary {summary.id}", "is not what was stored")
+    return None
+
+
+def _placed(at: Conversation) -> set[Item]:
+    """Return the items that stand in the context, are a source, or are a loss."""
+    return (
+        {entry.item for entry in at.context}
+        | {loss.item for loss in at.losses}
+        | coverers(at).keys()
+    )
+
+
+def _report(before: State, event: Event, outcome: Outcome, after: State) -> Witness | None:
+    at, then = find(before, event.conversation), find(after, event.conversation)
+    if at is None or then is None:
+        return Witness(row=f"conversation {event.conversation}", found="is gone")
+    done = _done(at, event, outcome, then)
+    if done == outcome:
+        return None
+    return _witness(at, f"outcome {type(outcome).__name__}", f"{outcome} reported, {done} done")
+
+
+def _done(at: Conversation, event: Event, outcome: Outcome, then: Conversation) -> Outcome | None:
+    """Return the outcome that a step shows, from the conversation before and after it."""
+    match event, outcome:
+        case Append(messages=drafts), Appended():
+            return _where(then, {draft.id for draft in drafts})
+        case Replace(summary=name), Replaced():
+            summary = summary_of(then, name)
+            return None if summary is None else Replaced(depth=summary.depth)
+        case RollBack(), RolledBack():
+            return RolledBack(restored=_left(then, at))
+        case Prune(), Pruned():
+            return Pruned(removed=_left(at, then))
+        case Forget(), Forgotten():
+            left = _left(at, then)
+            return Forgotten(removed=tuple(one.id for one in left if isinstance(one, MessageItem)))
+        case _:
+            return outcome
+
+
+def _where(then: Conversation, messages: set[MessageId]) -> Outcome | None:
+    ordinals = [
+        entry.ordinal
+        for entry in then.context
+        if entry.item.id in messages and isinstance(entry.item, MessageItem)
+    ]
+    sequences = [stored.sequence for stored in then.messages if stored.id in messages]
+    if not ordinals or not sequences:
+        return None
+    return Appended(ordinal=min(ordinals), sequence=min(sequences))
+
+
+def _left(at: Conversation, then: Conversation) -> tuple[Item, ...]:
+    """Return the items that stand in the context of ``at`` and not in that of ``then``."""
+    standing = {entry.item for entry in then.context}
+    return tuple(entry.item for entry in at.context if entry.item not in standing)
 
 
 def _expect(at: Conversation, wanted: list[Item], then: Conversation) -> Witness | None:

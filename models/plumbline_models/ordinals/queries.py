@@ -20,24 +20,29 @@ from plumbline_models.ordinals.values import (
 
 def find(state: State, conversation: ConversationId) -> Conversation | None:
     """Return the conversation of that id, or None."""
-    return next((one for one in state.conversations if one.id == conversation), None)
+    for one in state.conversations:
+        if one.id == conversation:
+            return one
+    return None
 
 
 def settle(state: State, changed: Conversation) -> State:
     """Return the state in which ``changed`` stands for the conversation of its id; all others stay."""
-    return State(
-        conversations=tuple(changed if one.id == changed.id else one for one in state.conversations)
-    )
+    settled = [changed if one.id == changed.id else one for one in state.conversations]
+    return State(conversations=tuple(settled))
 
 
 def ranked(items: Iterable[Item]) -> tuple[Placed, ...]:
     """Place items at their ranks 0..n-1: what a host that stores no ordinals observes."""
-    return tuple(Placed(ordinal=Ordinal(rank), item=item) for rank, item in enumerate(items))
+    return tuple([Placed(ordinal=Ordinal(rank), item=item) for rank, item in enumerate(items)])
 
 
 def summary_of(at: Conversation, summary: SummaryId) -> Summary | None:
     """Return the stored summary of that id, or None."""
-    return next((one for one in at.summaries if one.id == summary), None)
+    for one in at.summaries:
+        if one.id == summary:
+            return one
+    return None
 
 
 def expand(at: Conversation, item: Item) -> tuple[MessageId, ...]:
@@ -46,6 +51,8 @@ def expand(at: Conversation, item: Item) -> tuple[MessageId, ...]:
     A message that is not stored stands for itself and a summary that is not stored for nothing. A lineage that
     leads back to itself is followed once.
     """
+    if isinstance(item, MessageItem):
+        return (item.id,)
     by_id = {one.id: one for one in at.summaries}
     found: list[MessageId] = []
     waiting: list[Item] = [item]

@@ -201,12 +201,14 @@ def _item_standing(state: State, at: Conversation, item: Item) -> Reason | None:
 
 
 def _message_standing(state: State, at: Conversation, message: MessageId) -> Reason | None:
-    forgotten = Loss(position=Sequence(0), cause=Cause.FORGOTTEN, item=MessageItem(id=message))
+    item = MessageItem(id=message)
     for one in state.conversations:
-        if any(stored.id == message for stored in one.messages):
-            return None if one is at else Reason.FOREIGN_ITEM
-        if any(replace(loss, position=Sequence(0)) == forgotten for loss in one.losses):
-            return Reason.FORGOTTEN_ITEM if one is at else Reason.FOREIGN_ITEM
+        for stored in one.messages:
+            if stored.id == message:
+                return None if one is at else Reason.FOREIGN_ITEM
+        for loss in one.losses:
+            if loss.item == item and loss.cause is Cause.FORGOTTEN:
+                return Reason.FORGOTTEN_ITEM if one is at else Reason.FOREIGN_ITEM
     return Reason.UNKNOWN_ITEM
 
 

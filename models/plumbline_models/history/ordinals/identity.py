@@ -236,6 +236,31 @@ def _open_again(state: State) -> Iterator[Event]:
         yield Open(conversation=at.id)
 
 
+KEPT_CHARACTERS = 6
+
+
+def _cut_short(at: Conversation, then: Conversation, event: Append) -> Conversation:
+    del at
+    named = {draft.id for draft in event.messages}
+    messages = (
+        replace(one, text=one.text[:KEPT_CHARACTERS]) if one.id in named else one
+        for one in then.messages
+    )
+    return replace(then, messages=tuple(messages))
+
+
+def _repaired(at: Conversation, then: Conversation, event: Append) -> Conversation:
+    del at, event
+    return replace(then, summaries=tuple(replace(one, text="repaired") for one in then.summaries))
+
+
+def _ordinal_from_number(state: State, event: Event) -> tuple[State, Outcome]:
+    after, outcome = right(state, event)
+    if isinstance(outcome, Appended):
+        return after, replace(outcome, ordinal=Ordinal(outcome.sequence - 1))
+    return after, outcome
+
+
 VARIANTS: tuple[OrdinalsVariant, ...] = (
     Variant(
         name="MAX_PLUS_ONE",
@@ -292,6 +317,34 @@ VARIANTS: tuple[OrdinalsVariant, ...] = (
         breaks="ORD-22",
         source=CONSTRUCTED,
         story="Once something newer was said, only a preview is kept of what was said before.",
+        scope=WHOLE,
+        sole=True,
+    ),
+    Variant(
+        name="CUT_SHORT",
+        machine=stepping("CUT_SHORT", tampered(Append, _cut_short)),
+        breaks="ORD-26",
+        source="lossless-claw, all releases: oversized results are stored as a placeholder",
+        story="What is too long is stored as its beginning.",
+        scope=WHOLE,
+        sole=True,
+    ),
+    Variant(
+        name="REPAIRED_IN_PLACE",
+        machine=stepping("REPAIRED_IN_PLACE", tampered(Append, _repaired)),
+        breaks="ORD-27",
+        source="lossless-claw, all releases: doctor apply",
+        story="Stored summaries are rewritten in place while the conversation goes on.",
+        scope=WHOLE,
+        sole=True,
+    ),
+    Variant(
+        name="ORDINAL_FROM_NUMBER",
+        machine=stepping("ORDINAL_FROM_NUMBER", _ordinal_from_number),
+        breaks="ORD-28",
+        source=CONSTRUCTED,
+        story="An append reports the ordinal that its messages would have if nothing had ever left"
+        " the context.",
         scope=WHOLE,
         sole=True,
     ),

@@ -144,6 +144,13 @@ def _two_kinds(at: Conversation, then: Conversation, event: Replace) -> Conversa
     )
 
 
+def _shallow(state: State, event: Event) -> tuple[State, Outcome]:
+    after, outcome = tampered(Replace, _two_kinds)(state, event)
+    if isinstance(outcome, Replaced):
+        return after, Replaced(depth=Depth(min(outcome.depth, 1)))
+    return after, outcome
+
+
 def _from_the_first(at: Conversation, then: Conversation, event: Replace) -> Conversation:
     first = event.items[0]
     source = summary_of(at, first.id) if isinstance(first, SummaryItem) else None
@@ -312,7 +319,7 @@ VARIANTS: tuple[OrdinalsVariant, ...] = (
     ),
     Variant(
         name="TWO_KINDS",
-        machine=stepping("TWO_KINDS", tampered(Replace, _two_kinds)),
+        machine=stepping("TWO_KINDS", _shallow),
         breaks="ORD-7",
         source=CONSTRUCTED,
         story="Depth only tells leaves from condensed summaries: whatever covers summaries has"
