@@ -320,6 +320,6 @@ def _keep(task: Task, report: EngineReport) -> Iterator[str]:
 def keep(folder: Path, machine: str, finding: Finding) -> Path:
     """Store a finding's trace below ``folder``, named for what it shows. Raises ``OSError``."""
     slug = "".join(char if char.isalnum() else "-" for char in finding.name).strip("-").lower()
-    path = folder / f"{machine}-{slug[:48]}-{digest_of(finding.trace)[:8]}.jsonl"
-    write_atomically(path, finding.trace)
+    path = folder / f"{machine}-{slug[:48]}-{digest_of(finding.trace.encode())[:8]}.jsonl"
+    write_atomically(path, finding.trace.encode())
     return path

@@ -148,10 +148,13 @@ def _check_table(report: CheckReport) -> Table:
     for machine in report.machines:
         table.add_section()
         verdict = Verdict.HOLDS if machine.holds else report.verdict
-        said = (
-            f"{machine.clauses} clauses, {machine.pairs_covered} of {machine.pairs} pairs, "
-            f"{machine.variants_caught} of {machine.variants} variants"
-        )
+        ran = {one.engine for one in report.engines if one.machine == machine.name}
+        figures = [f"{machine.clauses} clauses"]
+        if any(one.pairs for one in report.engines if one.machine == machine.name):
+            figures.append(f"{machine.pairs_covered} of {machine.pairs} pairs of event and outcome")
+        if "quality" in ran:
+            figures.append(f"{machine.variants_caught} of {machine.variants} variants caught")
+        said = ", ".join(figures)
         word = Text(verdict.value, style=COLOURS[verdict])
         table.add_row(machine.name, "all", word, said, "", f"{machine.seconds:.1f}")
     return table

@@ -1,19 +1,19 @@
 """The engines as ``plumbline check`` runs them: each takes a case and a plan and returns a report."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from msgspec.structs import replace
 
 from plumbline_models.contract import Machine
+from plumbline_spec.brief import brief
 from plumbline_spec.case import Case, Plan
-from plumbline_spec.clause_table import Broken, Progress
-from plumbline_spec.codec import canonical
+from plumbline_spec.clause_table import Broken, Progress, silent
 from plumbline_spec.coverage import Covered
 from plumbline_spec.descend import descend
 from plumbline_spec.diff import diff
 from plumbline_spec.envelope import envelope
-from plumbline_spec.explore import Counterexample, Exploration, explore
+from plumbline_spec.explore import MAX_STATES, Counterexample, Exploration, explore
 from plumbline_spec.host import Judged
 from plumbline_spec.lockstep import Effort, lockstep
 from plumbline_spec.quality import Quality, afresh, on_stored_traces
@@ -59,7 +59,7 @@ def run_regressions(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> E
     finally:
         judged.host.close()
     return _report(
-        case,
+        case.machine.name,
         "regressions",
         f"{traces:,} stored traces replayed",
         findings,
@@ -69,40 +69,66 @@ def run_regressions(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> E
 
 def run_explore(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> EngineReport:
     """Explore every scope of the profile; together they must reach everything."""
+    return explored(case.machine, case.scopes[plan.profile.name].explore, progress=progress)
+
+
+def explored(
+    machine: Machine[S, E, O, C],
+    scopes: Sequence[C],
+    *,
+    max_states: int = MAX_STATES,
+    without: frozenset[str] = frozenset(),
+    progress: Progress = silent,
+) -> EngineReport:
+    """Explore a machine in several scopes and report what all of them together never did."""
     walks = [
-        explore(case.machine, scope, progress=progress)
-        for scope in case.scopes[plan.profile.name].explore
+        explore(machine, scope, max_states=max_states, without=without, progress=progress)
+        for scope in scopes
     ]
-    findings = [
-        one
-        for walk in walks
-        if walk.counterexample is not None
-        for one in findings_of(case.machine, walk.counterexample)
-    ]
-    covered = _together(walks)
-    states = sum(walk.states for walk in walks)
-    transitions = sum(walk.transitions for walk in walks)
+    found = [walk.counterexample for walk in walks if walk.counterexample is not None]
+    findings = [finding for one in found for finding in findings_of(machine, one)]
     bounds = [walk.bound for walk in walks if walk.bound is not None]
-    whole = "complete" if not bounds else f"stopped at {bounds[0]}"
-    missing = _missing(covered)
-    unreached = set.intersection(*(set(walk.never_reached) for walk in walks))
-    missing += [f"never reached: {clause}" for clause in sorted(unreached)]
-    idle = set.intersection(*(set(walk.never_enabled) for walk in walks))
-    missing += [f"never enabled: {event}" for event in sorted(idle)]
-    depth = max(walk.depth for walk in walks)
+    covered = _together(walks)
     report = _report(
-        case,
+        machine.name,
         "explore",
-        f"{states:,} states, {transitions:,} transitions, depth {depth}, {whole}",
+        _walked(walks, bounds),
         findings,
-        missing,
+        [] if found or bounds else _never(walks, covered),
         unfinished=bool(bounds),
-        figures={"states": states, "transitions": transitions, "complete": int(not bounds)},
+        figures={
+            "states": sum(walk.states for walk in walks),
+            "transitions": sum(walk.transitions for walk in walks),
+            "depth": max(walk.depth for walk in walks),
+            "complete": int(not bounds and not found),
+        },
     )
     return _covering(report, covered)
 
 
-def _together(walks: list[Exploration[S, E, O, C]]) -> Covered:
+def _walked(walks: Sequence[Exploration[S, E, O, C]], bounds: Sequence[str]) -> str:
+    whole = "complete" if all(walk.complete for walk in walks) else "stopped at a broken clause"
+    if bounds:
+        whole = f"stopped at {bounds[0]}"
+    return (
+        f"{sum(walk.states for walk in walks):,} states, "
+        f"{sum(walk.transitions for walk in walks):,} transitions, "
+        f"depth {max(walk.depth for walk in walks)}, {whole}, {len(walks[0].clauses)} clauses"
+    )
+
+
+def _never(walks: Sequence[Exploration[S, E, O, C]], covered: Covered) -> list[str]:
+    """Return what no walk reached, enabled or exercised."""
+    unreached = set.intersection(*(set(walk.never_reached) for walk in walks))
+    idle = set.intersection(*(set(walk.never_enabled) for walk in walks))
+    return [
+        *_missing(covered),
+        *(f"never reached: {clause}" for clause in sorted(unreached)),
+        *(f"never enabled: {event}" for event in sorted(idle)),
+    ]
+
+
+def _together(walks: Sequence[Exploration[S, E, O, C]]) -> Covered:
     coverage = walks[0].coverage
     for walk in walks[1:]:
         coverage.add(walk.coverage)
@@ -143,7 +169,13 @@ def run_descend(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> Engin
     summary = f"{states:,} states, {transitions:,} transitions on the host, {said}"
     figures = {"host_states": states, "host_transitions": transitions}
     return _report(
-        case, "descend", summary, findings, details, unfinished=unfinished, figures=figures
+        case.machine.name,
+        "descend",
+        summary,
+        findings,
+        details,
+        unfinished=unfinished,
+        figures=figures,
     )
 
 
@@ -188,7 +220,7 @@ def _lockstep(
         details.append(f"{per_cent} % of the pairs reached, the floor is {floor} %")
     done = run.examples + run.extra_examples
     report = _report(
-        case,
+        case.machine.name,
         engine,
         f"{done:,} histories ({run.examples:,} seeded), {run.steps:,} steps, {per_cent} % of pairs",
         findings,
@@ -220,7 +252,7 @@ def run_diff(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> EngineRe
     states = sum(one.states for one in found)
     equal = ", ".join(f"{one.left} = {one.right}" for one in found if one.equal)
     return _report(
-        case,
+        case.machine.name,
         "diff",
         f"{states:,} pairs of states; {equal or 'nothing equal'}",
         findings,
@@ -242,7 +274,7 @@ def run_vectors(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> Engin
     ]
     details = [f"no vector reaches {' '.join(goal)}" for goal in found.unreached]
     return _report(
-        case,
+        case.machine.name,
         "vectors",
         f"{found.vectors:,} vectors, {found.steps:,} steps",
         findings,
@@ -261,7 +293,7 @@ def run_envelope(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> Engi
             _finding(case.machine, broken.clause, str(broken.witness), found.events, "envelope")
         ]
     report = _report(
-        case,
+        case.machine.name,
         "envelope",
         f"{found.steps:,} events, {found.statements:,} statements; {', '.join(found.clauses)}",
         findings,
@@ -279,7 +311,7 @@ def run_quality(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> Engin
     )
     caught = sum(one.caught for one in found.verdicts)
     report = _report(
-        case,
+        case.machine.name,
         "quality",
         f"{caught} of {len(case.variants)} variants caught, {len(found.idle)} clauses idle",
         [],
@@ -337,7 +369,7 @@ def _stored(case: Case[S, E, O, C], plan: Plan, folder: str) -> list[Trace[S, E,
 
 
 def _report(
-    case: Case[S, E, O, C],
+    machine: str,
     engine: str,
     summary: str,
     findings: list[Finding],
@@ -349,7 +381,7 @@ def _report(
     broken = findings or faults
     verdict = Verdict.UNFINISHED if unfinished else Verdict.HOLDS
     return EngineReport(
-        machine=case.machine.name,
+        machine=machine,
         engine=engine,
         verdict=Verdict.BROKEN if broken else verdict,
         summary=summary,
@@ -384,12 +416,11 @@ def _covering(report: EngineReport, covered: Covered) -> EngineReport:
     )
 
 
-def findings_of(machine: Machine[S, E, O, C], found: Counterexample[E]) -> tuple[Finding, ...]:
-    """Return a finding for each clause that a counterexample breaks."""
-    return tuple(
-        _finding(machine, one.clause, str(one.witness), found.events, "explore")
-        for one in found.broken
-    )
+def findings_of(machine: Machine[S, E, O, C], found: Counterexample[E]) -> list[Finding]:
+    """Return the finding of a counterexample: every clause that its last step breaks, and one trace."""
+    names = ", ".join(one.clause for one in found.broken)
+    witnesses = "\n  ".join(f"{one.clause} {one.witness}" for one in found.broken)
+    return [_finding(machine, names, witnesses, found.events, "explore")]
 
 
 def finding_of(
@@ -430,9 +461,9 @@ def _finding(
     rows = [
         Row(
             step=number,
-            event=canonical(step.event).decode(),
+            event=brief(step.event),
             outcome=machine.outcome_name(step.outcome),
         )
         for number, step in enumerate(trace.steps, 1)
     ]
-    return Finding(name=name, detail=detail, rows=tuple(rows), trace=encode(trace))
+    return Finding(name=name, detail=detail, rows=tuple(rows), trace=encode(trace).decode())

@@ -119,7 +119,9 @@ class Walk(Generic[S, E, O, C]):
             if clause.reached(before, event, outcome, after):
                 self.unreached = [one for one in self.unreached if one is not clause]
         changes = after is not before
-        kind = self.kinds.get((type(event), outcome, changes)) or self._kind(event, outcome, changes)
+        kind = self.kinds.get((type(event), outcome, changes)) or self._kind(
+            event, outcome, changes
+        )
         kind.steps += 1
         found: list[Broken] = []
         for name, breaks in kind.judges:

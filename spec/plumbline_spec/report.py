@@ -37,7 +37,7 @@ class Finding(Struct, frozen=True, kw_only=True):
     """The witness."""
     rows: tuple[Row, ...] = ()
     differences: tuple[Difference, ...] = ()
-    trace: bytes = b""
+    trace: str = ""
     """The trace as JSON Lines, to be kept and replayed."""
 
 

@@ -10,15 +10,15 @@ from msgspec.structs import replace
 
 from plumbline_models.contract import Clause, SometimesClause, StateClause
 from plumbline_spec import engines
+from plumbline_spec.brief import brief
 from plumbline_spec.case import Case, Plan
 from plumbline_spec.clause_table import Progress
-from plumbline_spec.codec import canonical, schema
+from plumbline_spec.codec import schema
 from plumbline_spec.diff import Comparison, diff
 from plumbline_spec.errors import UnusableInput
-from plumbline_spec.explore import explore
 from plumbline_spec.profiles import PROFILES
 from plumbline_spec.quality import afresh, to_store
-from plumbline_spec.report import ClauseInfo, EngineReport, Row, Verdict
+from plumbline_spec.report import ClauseInfo, EngineReport, Row
 from plumbline_spec.traces import Mismatch, Trace, encode, read, replay, validate
 from plumbline_spec.vectors import fill
 
@@ -134,7 +134,9 @@ def _diff(
     case: Case[S, E, O, C], left: str, right: str, profile: str, progress: Progress
 ) -> RuleDiff:
     one, other = case.rules(left), case.rules(right)
-    found: Comparison[E] = diff(one, other, case.scopes[profile].diff, progress=progress)
+    usual = (case.scopes[profile].diff,)
+    scope = next((own for name in (left, right) for own in _scopes(case, name, ())[0]), usual[0])
+    found: Comparison[E] = diff(one, other, scope, progress=progress)
     rows: list[tuple[int, str, str, str]] = []
     state, then = one.initial, other.initial
     for number, event in enumerate(found.events, 1):
@@ -142,7 +144,7 @@ def _diff(
         rows.append(
             (
                 number,
-                canonical(event).decode(),
+                brief(event),
                 one.outcome_name(said),
                 other.outcome_name(answered),
             )
@@ -186,7 +188,7 @@ def _rows(case: Case[S, E, O, C], trace: Trace[S, E, O]) -> list[Row]:
     return [
         Row(
             step=number,
-            event=canonical(step.event).decode(),
+            event=brief(step.event),
             outcome=named(step.outcome),
         )
         for number, step in enumerate(trace.steps, 1)
@@ -196,38 +198,20 @@ def _rows(case: Case[S, E, O, C], trace: Trace[S, E, O]) -> list[Row]:
 def _explored(
     case: Case[S, E, O, C], rules: str, profile: str, most: int, progress: Progress
 ) -> EngineReport:
-    machine = case.rules(rules)
-    reports = []
-    for scope in case.scopes[profile].explore:
-        walk = explore(machine, scope, max_states=most, progress=progress)
-        found = walk.counterexample
-        findings = () if found is None else engines.findings_of(machine, found)
-        unreached = tuple(f"never reached: {clause}" for clause in walk.never_reached)
-        verdict = Verdict.BROKEN if found else Verdict.UNFINISHED if walk.bound else Verdict.HOLDS
-        whole = "complete" if walk.complete else walk.bound or "stopped at a broken clause"
-        reports.append(
-            EngineReport(
-                machine=machine.name,
-                engine="explore",
-                verdict=verdict,
-                summary=f"{walk.states:,} states, {walk.transitions:,} transitions, "
-                f"depth {walk.depth}, {whole}",
-                figures={
-                    "states": walk.states,
-                    "transitions": walk.transitions,
-                    "depth": walk.depth,
-                    "complete": int(walk.complete),
-                },
-                details=(
-                    str(scope),
-                    *unreached,
-                    *(f"never enabled: {one}" for one in walk.never_enabled),
-                ),
-                clauses=walk.clauses,
-                findings=findings,
-            )
-        )
-    return max(reports, key=lambda one: (one.verdict is Verdict.BROKEN, one.figures["states"]))
+    scopes, granted = _scopes(case, rules, case.scopes[profile].explore)
+    return engines.explored(
+        case.rules(rules), scopes, max_states=most, without=granted, progress=progress
+    )
+
+
+def _scopes(
+    case: Case[S, E, O, C], name: str, usual: tuple[C, ...]
+) -> tuple[tuple[C, ...], frozenset[str]]:
+    """Return the scopes for a rule set, or a variant's own, and the clauses that are not judged."""
+    for variant in case.variants:
+        if variant.name == name:
+            return (variant.scope,), frozenset(variant.grants)
+    return usual, frozenset()
 
 
 def _generate(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> list[Generated]:
