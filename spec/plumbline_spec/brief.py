@@ -1,13 +1,14 @@
 """Brief: an event or an outcome on one line, for people; programs read the canonical bytes."""
 
 from plumbline_spec.codec import plain
+from plumbline_spec.strict import JsonValue
 
 MAX_TEXT = 24
 MAX_ITEMS = 6
 
 
 def brief(value: object) -> str:
-    """Return a struct as ``Name(field=value, ...)``: no field that is null, long texts and long lists cut.
+    """Return a struct as ``Name(field=value, ...)``: no null fields, long texts and lists cut.
 
     A struct inside is written as its values alone: ``message m1`` for an item.
     """
@@ -19,10 +20,10 @@ def brief(value: object) -> str:
     return f"{name}({said})"
 
 
-def _short(value: object) -> str:
+def _short(value: JsonValue) -> str:
     match value:
         case dict():
-            return " ".join(_short(one) for key, one in sorted(value.items(), key=_kind_first))
+            return " ".join(_short(value[key]) for key in sorted(value, key=_kind_first))
         case list():
             shown = [_short(one) for one in value[:MAX_ITEMS]]
             more = [f"and {len(value) - MAX_ITEMS} more"] if len(value) > MAX_ITEMS else []
@@ -34,5 +35,5 @@ def _short(value: object) -> str:
             return str(value)
 
 
-def _kind_first(field: tuple[object, object]) -> tuple[bool, str]:
-    return field[0] != "kind", str(field[0])
+def _kind_first(key: str) -> tuple[bool, str]:
+    return key != "kind", key

@@ -1,10 +1,10 @@
 """Descend: the same scope as ``explore``, depth first, on a host as well.
 
-Theory of operation. The host is taken along by savepoints: before each event one is opened, and when
-the state that the event led to is done, the host returns to it. So every transition of every
+Theory of operation. The host is taken along by savepoints: before each event one is opened, and
+when the state that the event led to is done, the host returns to it. So every transition of every
 reachable state is taken on the host exactly once and compared: outcome with outcome, observed state
-with the machine's. Events that the host lacks are not offered. The walk keeps its own stack, and its
-depth is bounded by memory and not by recursion. Committing is not exercised here; lockstep does
+with the machine's. Events that the host lacks are not offered. The walk keeps its own stack, and
+its depth is bounded by memory and not by recursion. Committing is not exercised here; lockstep does
 that.
 """
 

@@ -1,6 +1,7 @@
-"""The engines as ``plumbline check`` runs them: each takes a case and a plan and returns a report."""
+"""The engines as ``plumbline check`` runs them: each makes a report of a case and a plan."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from msgspec.structs import replace
@@ -10,20 +11,22 @@ from plumbline_spec.brief import brief
 from plumbline_spec.case import Case, Plan
 from plumbline_spec.clause_table import Broken, Progress, silent
 from plumbline_spec.coverage import Covered
-from plumbline_spec.descend import descend
+from plumbline_spec.descend import Descent, descend
 from plumbline_spec.diff import diff
 from plumbline_spec.envelope import envelope
 from plumbline_spec.explore import MAX_STATES, Counterexample, Exploration, explore
-from plumbline_spec.host import Judged
+from plumbline_spec.host import Judged, offered
 from plumbline_spec.lockstep import Effort, lockstep
 from plumbline_spec.quality import Quality, afresh, on_stored_traces
 from plumbline_spec.report import EngineReport, Finding, PairSteps, Row, Verdict
+from plumbline_spec.shrink import shrink_failure
 from plumbline_spec.traces import (
     FORMAT,
     Header,
     Mismatch,
     Trace,
     encode,
+    headers,
     read,
     record,
     replay,
@@ -42,9 +45,9 @@ MAX_DETAILS = 12
 
 def run_regressions(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> EngineReport:
     """Replay every stored trace of the machine on machine and host."""
-    files = sorted(
-        file for folder in plan.regressions for file in folder.glob(f"{case.machine.name}*.jsonl")
-    )
+    name = case.machine.name
+    named = (file for folder in plan.regressions for file in folder.glob(f"{name}*.jsonl"))
+    files = sorted(file for file in named if _is_about(file, name))
     findings: list[Finding] = []
     traces = 0
     judged = case.host()
@@ -65,6 +68,11 @@ def run_regressions(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> E
         findings,
         figures={"traces": traces},
     )
+
+
+def _is_about(file: Path, machine: str) -> bool:
+    """Tell whether a file is of this machine, and not of one whose name begins as this one's."""
+    return any(header.machine == machine for header in headers(file))
 
 
 def run_explore(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> EngineReport:
@@ -119,13 +127,17 @@ def _walked(walks: Sequence[Exploration[S, E, O, C]], bounds: Sequence[str]) -> 
 
 def _never(walks: Sequence[Exploration[S, E, O, C]], covered: Covered) -> list[str]:
     """Return what no walk reached, enabled or exercised."""
-    unreached = set.intersection(*(set(walk.never_reached) for walk in walks))
-    idle = set.intersection(*(set(walk.never_enabled) for walk in walks))
+    unreached = _in_all([walk.never_reached for walk in walks])
+    idle = _in_all([walk.never_enabled for walk in walks])
     return [
         *_missing(covered),
-        *(f"never reached: {clause}" for clause in sorted(unreached)),
-        *(f"never enabled: {event}" for event in sorted(idle)),
+        *(f"never reached: {clause}" for clause in unreached),
+        *(f"never enabled: {event}" for event in idle),
     ]
+
+
+def _in_all(names: Sequence[tuple[str, ...]]) -> list[str]:
+    return sorted(set(names[0]).intersection(*names[1:]))
 
 
 def _together(walks: Sequence[Exploration[S, E, O, C]]) -> Covered:
@@ -136,47 +148,61 @@ def _together(walks: Sequence[Exploration[S, E, O, C]]) -> Covered:
 
 
 def run_descend(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> EngineReport:
-    """Take every transition of the profile's host scopes on the host, and find the same states as ``explore``."""
-    states = transitions = 0
-    findings: list[Finding] = []
-    details: list[str] = []
-    unfinished = False
+    """Take every transition of the profile's host scopes on the host; find ``explore``'s states."""
+    walks: list[Descent[E]] = []
+    differing: list[str] = []
     for scope in case.scopes[plan.profile.name].descend:
         walk = descend(case.machine, scope, case.host, progress=progress)
         if walk is None:
             return _not_applicable(case, "descend", "the host cannot return to a savepoint")
-        states, transitions = states + walk.states, transitions + walk.transitions
-        if walk.failure is not None:
-            findings.append(finding_of(case.machine, walk.failure, walk.events, "descend"))
-            continue
-        if walk.bound is not None:
-            unfinished = True
-            continue
-        usual = explore(case.machine, scope, fingerprint=True, progress=progress)
-        if (usual.states, usual.transitions, usual.fingerprint) != (
-            walk.states,
-            walk.transitions,
-            walk.fingerprint,
-        ):
-            details.append(
-                f"{walk.states:,} states depth first, {usual.states:,} breadth first in {scope}"
-            )
-    said = (
-        "the same states as breadth first"
-        if not (details or findings or unfinished)
-        else "NOT the same states"
-    )
-    summary = f"{states:,} states, {transitions:,} transitions on the host, {said}"
-    figures = {"host_states": states, "host_transitions": transitions}
+        walks.append(_shortened(case, scope, walk))
+        differing += _other_states(case.machine, scope, walk, progress) if walk.complete else []
+    states, transitions = sum(one.states for one in walks), sum(one.transitions for one in walks)
     return _report(
         case.machine.name,
         "descend",
-        summary,
-        findings,
-        details,
-        unfinished=unfinished,
-        figures=figures,
+        f"{states:,} states, {transitions:,} transitions on the host, {_said(walks, differing)}",
+        [
+            finding_of(case.machine, one.failure, one.events, "descend")
+            for one in walks
+            if one.failure is not None
+        ],
+        differing,
+        unfinished=any(one.bound is not None for one in walks),
+        figures={"host_states": states, "host_transitions": transitions},
     )
+
+
+def _shortened(case: Case[S, E, O, C], scope: C, walk: Descent[E]) -> Descent[E]:
+    """Shrink the trace of a failure, which is as long as the walk was deep."""
+    if walk.failure is None:
+        return walk
+    events, failure = shrink_failure(case.machine, case.host, walk.events, walk.failure, scope)
+    return replace(walk, events=events, failure=failure)
+
+
+def _other_states(
+    machine: Machine[S, E, O, C], scope: C, walk: Descent[E], progress: Progress
+) -> list[str]:
+    """Walk breadth first as well; return what it found otherwise."""
+    usual = explore(offered(machine, walk.lacks), scope, fingerprint=True, progress=progress)
+    if (usual.states, usual.transitions, usual.fingerprint) == (
+        walk.states,
+        walk.transitions,
+        walk.fingerprint,
+    ):
+        return []
+    return [f"{walk.states:,} states depth first, {usual.states:,} breadth first in {scope}"]
+
+
+def _said(walks: Sequence[Descent[E]], differing: Sequence[str]) -> str:
+    if differing:
+        return "NOT the same states as breadth first"
+    bounds = [walk.bound for walk in walks if walk.bound is not None]
+    if bounds:
+        return f"stopped at {bounds[0]}"
+    complete = all(walk.complete for walk in walks)
+    return "the same states as breadth first" if complete else "stopped where they differ"
 
 
 def run_lockstep(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> EngineReport:
@@ -209,8 +235,9 @@ def _lockstep(
     scope = case.scopes[plan.profile.name].descend[0]
     run = lockstep(case.machine, host, scope, effort, database=plan.database, progress=progress)
     covered = run.coverage.result()
-    reached = len(case.machine.pairs) - len(covered.missing_pairs)
-    per_cent = 100 * reached // len(case.machine.pairs)
+    possible = [pair for pair in case.machine.pairs if pair[0] not in run.lacks]
+    reached = sum(pair not in covered.missing_pairs for pair in possible)
+    per_cent = 100 * reached // max(1, len(possible))
     findings = []
     if run.failure is not None:
         findings = [finding_of(case.machine, run.failure, run.events, engine)]
@@ -417,7 +444,7 @@ def _covering(report: EngineReport, covered: Covered) -> EngineReport:
 
 
 def findings_of(machine: Machine[S, E, O, C], found: Counterexample[E]) -> list[Finding]:
-    """Return the finding of a counterexample: every clause that its last step breaks, and one trace."""
+    """Return the finding of a counterexample: the clauses that its last step breaks."""
     names = ", ".join(one.clause for one in found.broken)
     witnesses = "\n  ".join(f"{one.clause} {one.witness}" for one in found.broken)
     return [_finding(machine, names, witnesses, found.events, "explore")]
@@ -426,6 +453,7 @@ def findings_of(machine: Machine[S, E, O, C], found: Counterexample[E]) -> list[
 def finding_of(
     machine: Machine[S, E, O, C], failure: Failure, events: tuple[E, ...], engine: str
 ) -> Finding:
+    """Return the finding of a step that failed on a host."""
     finding = _finding(machine, failure.name, failure.detail, events, engine)
     return replace(finding, differences=failure.differences)
 

@@ -52,7 +52,9 @@ MAX_OPENING = 6
 """Events of the scope that a history may begin with, whatever rules the swarm leaves out."""
 MAX_OFFERS = 30
 PROGRESS_EXAMPLES = 10
-PHASES = (Phase.reuse, Phase.generate)
+MINIMUM = (Phase.reuse, Phase.generate)
+EXTRA = (Phase.generate, Phase.target)
+"""Beyond the minimum, histories that met many pairs of event and outcome are varied."""
 
 
 class Effort(Struct, frozen=True, kw_only=True):
@@ -261,26 +263,24 @@ def lockstep(
 def _run_all(bench: Bench[S, E, O, C], effort: Effort, database: Path | None) -> int:
     """Run the minimum and then batches until the time is up; return the examples of the minimum."""
     built = rule_machine(bench)
-    _run(bench, built, effort.seed, effort.examples, database)
+    chosen = _settings(effort.examples, effort.steps, MINIMUM, database)
+    _run(bench, built, effort.seed, chosen)
     minimum, bench.counts = bench.examples, False
+    chosen = _settings(BATCH_EXAMPLES, effort.steps, EXTRA, database)
     for batch in range(1, MAX_BATCHES):
         if bench.failure or effort.until is None or time.monotonic() >= effort.until:
             break
-        _run(bench, built, effort.seed + batch, BATCH_EXAMPLES, database)
+        _run(bench, built, effort.seed + batch, chosen)
     return minimum
 
 
-def _run(
-    bench: Bench[S, E, O, C],
-    built: type[History[S, E, O, C]],
-    with_seed: int,
-    examples: int,
-    database: Path | None,
-) -> None:
-    chosen = settings(
+def _settings(
+    examples: int, steps: int, phases: tuple[Phase, ...], database: Path | None
+) -> settings:
+    return settings(
         max_examples=examples,
-        stateful_step_count=bench.full,
-        phases=PHASES,
+        stateful_step_count=steps,
+        phases=phases,
         database=None if database is None else DirectoryBasedExampleDatabase(database),
         deadline=None,
         derandomize=False,
@@ -294,6 +294,11 @@ def _run(
         verbosity=Verbosity.quiet,
         print_blob=False,
     )
+
+
+def _run(
+    bench: Bench[S, E, O, C], built: type[History[S, E, O, C]], with_seed: int, chosen: settings
+) -> None:
     try:
         run_state_machine_as_test(seed(with_seed)(built), settings=chosen, _min_steps=bench.full)
     except (Disagreement, Flaky):

@@ -1,8 +1,9 @@
-"""Quality: whether every variant is caught by the clause that it breaks, and whether any clause is idle.
+"""Quality: whether the clause that it breaks catches each variant, and whether a clause is idle.
 
-Two ways. *Stored*: each variant is taken along its stored trace, which is quick. *Afresh*: each is explored in its
-scope and the trace is found again. Either way the unchanged machine goes along and must break nothing, and for each
-clause some variant must pass unnoticed when that one clause is left out; a clause without one is idle.
+Two ways. *Stored*: each variant is taken along its stored trace, which is quick. *Afresh*: each is
+explored in its scope and the trace is found again. Either way the unchanged machine goes along and
+must break nothing, and for each clause some variant must pass unnoticed when that one clause is
+left out; a clause without one is idle.
 """
 
 from collections.abc import Iterable, Sequence
@@ -30,7 +31,7 @@ class Verdict(Struct, Generic[E], frozen=True, kw_only=True):
     breaks: str
     source: str
     caught_by: tuple[str, ...]
-    """The clauses broken at the first broken step; the reachability clauses that were never reached."""
+    """The clauses broken at the first broken step, or the reachability clauses never reached."""
     engine: str
     """``trace`` or ``explore``."""
     effort: int
@@ -64,7 +65,7 @@ class Quality(Struct, Generic[E], frozen=True, kw_only=True):
 
     @property
     def holds(self) -> bool:
-        """Whether every variant was caught, no clause is idle and the unchanged machine broke nothing."""
+        """Whether every variant was caught, no clause is idle and the machine broke nothing."""
         return not (self.escaped or self.idle or self.unchanged or self.misplaced)
 
 
@@ -202,7 +203,7 @@ class _Search(Generic[S, E, O, C]):
         usual: Exploration[S, E, O, C],
         variant: Variant[S, E, O, C],
     ) -> tuple[tuple[str, ...], tuple[E, ...]]:
-        """Return what a completed walk never reached although the unchanged machine does, and how that does."""
+        """Return what a completed walk never reached, and how the unchanged machine reaches it."""
         if not walk.complete:
             return (), ()
         unreached = tuple(one for one in walk.never_reached if one not in usual.never_reached)

@@ -109,7 +109,7 @@ def shrink_failure(
 ) -> tuple[tuple[E, ...], Failure]:
     """Shrink a trace that fails on a machine, and on a fresh host when one is given.
 
-    Returns the short trace and its failure: the same kind and name, with the witness of the short trace.
+    Returns the short trace and its failure: the same kind and name, with that trace's witness.
     """
     judged = host() if host is not None else None
     latest = failure

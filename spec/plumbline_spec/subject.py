@@ -1,4 +1,4 @@
-"""A subject: a case with its types closed over, so that a registry can hold every machine side by side."""
+"""A subject: a case with its types closed over, so that a registry can hold every machine."""
 
 import time
 from collections.abc import Callable
@@ -16,7 +16,6 @@ from plumbline_spec.clause_table import Progress
 from plumbline_spec.codec import schema
 from plumbline_spec.diff import Comparison, diff
 from plumbline_spec.errors import UnusableInput
-from plumbline_spec.profiles import PROFILES
 from plumbline_spec.quality import afresh, to_store
 from plumbline_spec.report import ClauseInfo, EngineReport, Row
 from plumbline_spec.traces import Mismatch, Trace, encode, read, replay, validate
@@ -54,7 +53,7 @@ class Replayed(Struct, frozen=True, kw_only=True):
 
 
 class Generated(Struct, frozen=True, kw_only=True):
-    """A generated file: where it belongs below the folder of the specification, and what it holds."""
+    """A generated file: where it belongs below the specification's folder, and what it holds."""
 
     path: str
     content: bytes
@@ -170,11 +169,9 @@ def _replay(case: Case[S, E, O, C], path: Path) -> list[Replayed]:
                 name=trace.header.name,
                 rules=trace.header.rules,
                 rows=tuple(_rows(case, trace)),
-                mismatches=tuple(
-                    [
-                        *validate(case.rules(trace.header.rules), trace),
-                        *replay(case.rules(trace.header.rules), judged, trace),
-                    ]
+                mismatches=(
+                    *validate(case.rules(trace.header.rules), trace),
+                    *replay(case.rules(trace.header.rules), judged, trace),
                 ),
             )
             for trace in read(path, lambda header: case.rules(header.rules))
@@ -219,7 +216,8 @@ def _generate(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> list[Ge
     quality = afresh(machine, case.variants, progress=progress)
     if quality.escaped or quality.unchanged:
         raise UnusableInput(
-            f"the variants of {machine.name} are not all caught; see `plumbline quality {machine.name}`"
+            f"the variants of {machine.name} are not all caught; "
+            f"see `plumbline quality {machine.name}`"
         )
     variants = to_store(machine, case.variants, quality, plan.versions)
     vectors = fill(
@@ -234,8 +232,3 @@ def _generate(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> list[Ge
         Generated(path=f"variants/{name}.jsonl", content=b"".join(map(encode, variants))),
         Generated(path=f"vectors/{name}.jsonl", content=b"".join(map(encode, vectors))),
     ]
-
-
-def profile_names() -> tuple[str, ...]:
-    """Return the names of the profiles."""
-    return tuple(PROFILES)

@@ -1,12 +1,13 @@
 """Traces: a history as JSON Lines, to be kept, sent, validated and replayed.
 
-A file holds one trace or several. Each begins with a header line (which machine, under which rules, what for) and goes
-on with a line a step: the event, the outcome that the machine gave, the digest of the state after it, and the state
-itself when it was asked for. ``validate`` shares no code with ``explore`` or with ``Trial``: it is a second reading of
-what a clause and a step mean.
+A file holds one trace or several. Each begins with a header line (which machine, under which rules,
+what for) and goes on with a line a step: the event, the outcome that the machine gave, the digest
+of the state after it, and the state itself when it was asked for. ``validate`` shares no code with
+``explore`` or with ``Trial``: it is a second reading of what a clause and a step mean.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
@@ -15,10 +16,10 @@ from msgspec import Struct
 
 from plumbline_models.contract import Machine, StateClause, StepClause
 from plumbline_spec.atomic import write_atomically
-from plumbline_spec.codec import canonical, digest
-from plumbline_spec.errors import UnusableInput
+from plumbline_spec.codec import canonical, digest, plain
+from plumbline_spec.errors import CouldNotFinish, UnusableInput
 from plumbline_spec.host import Judged
-from plumbline_spec.strict import UnreadableJson
+from plumbline_spec.strict import JsonValue, UnreadableJson
 from plumbline_spec.strict import read as read_strictly
 
 S = TypeVar("S")
@@ -35,7 +36,8 @@ class Header(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unkno
     """The first line of a trace."""
 
     plumbline: Literal["trace", "vector", "variant", "regression"]
-    format: int
+    format: int = 1
+    """The version of this file format; it is written always, and the first one when absent."""
     machine: str
     rules: str
     name: str = ""
@@ -84,6 +86,13 @@ class _Line(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     state: msgspec.Raw = msgspec.Raw(b"")
 
 
+class _Format(Struct, frozen=True, kw_only=True):
+    """What of a header stays readable in every format."""
+
+    format: int = 1
+
+
+_formats = msgspec.json.Decoder(_Format)
 _headers = msgspec.json.Decoder(Header)
 _lines = msgspec.json.Decoder(_Line)
 
@@ -102,7 +111,7 @@ def record(
 
 def encode(trace: Trace[S, E, O]) -> bytes:
     """Return a trace as JSON Lines."""
-    lines = [canonical(trace.header)]
+    lines = [canonical({**_plain_header(trace.header), "format": trace.header.format})]
     for step in trace.steps:
         fields: dict[str, object] = {
             "event": step.event,
@@ -113,6 +122,12 @@ def encode(trace: Trace[S, E, O]) -> bytes:
             fields["state"] = step.state
         lines.append(canonical(fields))
     return b"".join(line + b"\n" for line in lines)
+
+
+def _plain_header(header: Header) -> dict[str, JsonValue]:
+    fields = plain(header)
+    assert isinstance(fields, dict)
+    return fields
 
 
 def write(path: Path, traces: Iterable[Trace[S, E, O]]) -> None:
@@ -126,20 +141,37 @@ def headers(path: Path) -> list[Header]:
 
 
 def read(path: Path, machine_of: Callable[[Header], Machine[S, E, O, C]]) -> list[Trace[S, E, O]]:
-    """Read the traces of a file; ``machine_of`` names the machine whose decoders read a header's steps.
+    """Read the traces of a file; ``machine_of`` returns the machine that a header names.
 
-    Raises ``UnusableInput`` with the line that is not a trace of this machine, and what is wrong with it.
+    Raises ``UnusableInput`` with the line that is no part of a trace of this machine, and why.
     """
-    found: list[tuple[Header, list[Step[S, E, O]]]] = []
+    found: list[tuple[Header, Machine[S, E, O, C], list[Step[S, E, O]]]] = []
     for number, line in _split(path):
         if _is_header(line):
-            found.append((_decode_header(path, number, line), []))
+            header = _decode_header(path, number, line)
+            found.append((header, _machine_of(path, number, header, machine_of), []))
         elif not found:
             raise _unusable(path, number, "a step stands before the first header")
         else:
-            machine = machine_of(found[-1][0])
-            found[-1][1].append(_decode_step(path, number, line, machine))
-    return [Trace(header=header, steps=tuple(steps)) for header, steps in found]
+            _, machine, steps = found[-1]
+            steps.append(_decode_step(path, number, line, machine))
+    return [Trace(header=header, steps=tuple(steps)) for header, _, steps in found]
+
+
+def _machine_of(
+    path: Path,
+    number: int,
+    header: Header,
+    machine_of: Callable[[Header], Machine[S, E, O, C]],
+) -> Machine[S, E, O, C]:
+    try:
+        machine = machine_of(header)
+    except UnusableInput as error:
+        raise _unusable(path, number, str(error)) from error
+    if machine.name != header.machine:
+        what = f"a trace of the machine {header.machine!r} and not of {machine.name}"
+        raise _unusable(path, number, what)
+    return machine
 
 
 def _split(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -169,16 +201,13 @@ def _is_header(line: bytes) -> bool:
 
 def _decode_header(path: Path, number: int, line: bytes) -> Header:
     try:
-        header = _headers.decode(line)
+        version = _formats.decode(line).format
+        if version != FORMAT:
+            what = f"format {version} is not the format {FORMAT} that this Plumbline reads"
+            raise _unusable(path, number, what)
+        return _headers.decode(line)
     except msgspec.DecodeError as error:
         raise _unusable(path, number, str(error)) from error
-    if header.format != FORMAT:
-        raise _unusable(
-            path,
-            number,
-            f"format {header.format} is not the format {FORMAT} that this Plumbline reads",
-        )
-    return header
 
 
 def _decode_step(
@@ -261,26 +290,39 @@ def _broken_steps(
 def replay(
     machine: Machine[S, E, O, C], judged: Judged[S, E, O], trace: Trace[S, E, O]
 ) -> list[Mismatch]:
-    """Take a trace on a host; return where it answers or observes otherwise than the machine does."""
-    judged.host.reset()
-    found: list[Mismatch] = []
+    """Take a trace on a host; return where it first answers or observes otherwise.
+
+    A host cannot follow a trace beyond an event that it lacks: nothing is judged from there on.
+    """
     state = machine.initial
+    found = _on_host(0, "host reset", None, judged.host.reset) or _observed(judged, 0, state)
     for number, step in enumerate(trace.steps, 1):
+        if found or type(step.event).__name__ in judged.lacks:
+            break
         state, outcome = machine.step(state, step.event)
-        if type(step.event).__name__ in judged.lacks:
-            return found
-        found += _compare(number, "host outcome", outcome, judged.host.step(step.event))
-        if judged.observable is not None:
-            observed, wanted = judged.observable.observe(), state
-            if judged.view is not None:
-                observed, wanted = judged.view(observed), judged.view(wanted)
-            found += _compare(number, "host state", wanted, observed)
-        if found:
-            return found
+        answer = partial(judged.host.step, step.event)
+        found = _on_host(number, "host outcome", outcome, answer)
+        found += _observed(judged, number, state)
     return found
 
 
-def shown(trace: Trace[S, E, O], outcome_names: Sequence[str]) -> Iterator[tuple[str, str, str]]:
-    """Yield a row for each step: its number, its event and its outcome's name."""
-    for number, (step, name) in enumerate(zip(trace.steps, outcome_names, strict=True), 1):
-        yield str(number), canonical(step.event).decode(), name
+def _observed(judged: Judged[S, E, O], number: int, state: S) -> list[Mismatch]:
+    observable = judged.observable
+    if observable is None:
+        return []
+    view = judged.view
+    if view is None:
+        return _on_host(number, "host state", state, observable.observe)
+    return _on_host(number, "host state", view(state), lambda: view(observable.observe()))
+
+
+def _on_host(number: int, what: str, wanted: object, ask: Callable[[], object]) -> list[Mismatch]:
+    """Compare what a host gives with what is wanted; whatever it raises is a mismatch as well."""
+    try:
+        return _compare(number, what, wanted, ask())
+    except CouldNotFinish:
+        raise
+    except Exception as error:  # noqa: BLE001 - a host's failure, to be reported
+        raised = f"raised {type(error).__name__}: {error}"
+        recorded = canonical(wanted).decode()
+        return [Mismatch(step=number, what=what, recorded=recorded, found=raised)]

@@ -1,9 +1,10 @@
 """Vectors: the portable traces of a machine, the fewest that reach everything.
 
-Goals are every (event, outcome) of the machine's table, every clause about a step in a step that changes something,
-every reachability clause, and for every variant a trace along which a host with that mistake answers or observes
-otherwise than the specification. ``fill`` finds a shortest trace to each goal and keeps a set from which none can be
-taken away; ``verify`` holds machine and host to the file.
+Goals are every (event, outcome) of the machine's table, every clause about a step in a step that
+changes something, every reachability clause, and for every variant a trace along which a host with
+that mistake answers or observes otherwise than the specification. ``fill`` finds a shortest trace
+to each goal and keeps a set from which none can be taken away; ``verify`` holds machine and host to
+the file.
 """
 
 from collections.abc import Callable, Sequence
@@ -40,7 +41,7 @@ def goals_of(
 
 
 def _tellable(machine: Machine[S, E, O, C], variant: Variant[S, E, O, C]) -> bool:
-    """Tell whether a variant begins where the machine does; one that is seeded has no portable trace."""
+    """Tell whether a variant begins where the machine does; a seeded one has no portable trace."""
     return canonical(variant.machine().initial) == canonical(machine.initial)
 
 
@@ -71,7 +72,7 @@ def reached_by(
 
 
 def tells(machine: Machine[S, E, O, C], variant: Variant[S, E, O, C], events: Sequence[E]) -> bool:
-    """Tell whether a host with the variant's mistake is caught along a trace: by an outcome or a state."""
+    """Tell whether a trace catches a host with the variant's mistake: by an outcome or a state."""
     wrong = variant.machine()
     state, other = machine.initial, wrong.initial
     for event in events:
@@ -125,8 +126,8 @@ def fill(
 ) -> list[Trace[S, E, O]]:
     """Return the vectors of a machine: shortest traces, none of which can be left out.
 
-    ``stored`` are the variants' traces. One that a clause alone catches, and no outcome or state along it, gets a
-    trace of its own from ``diff``.
+    ``stored`` are the variants' traces. One that a clause alone catches, and no outcome or state
+    along it, gets a trace of its own from ``diff``.
     """
     candidates = [
         *shortest(machine, scope, progress).values(),
@@ -146,7 +147,7 @@ def _telling(
     variants: Sequence[Variant[S, E, O, C]],
     stored: Sequence[Trace[S, E, O]],
 ) -> list[tuple[E, ...]]:
-    """Return a shortest telling trace for each variant that no stored trace tells from the machine."""
+    """Return a shortest telling trace for each variant that no stored trace tells."""
     return [
         diff(machine, one.machine(), one.scope).events
         for one in variants
@@ -158,7 +159,7 @@ def _telling(
 def _cover(
     reach: dict[tuple[E, ...], frozenset[Goal]], goals: frozenset[Goal]
 ) -> list[tuple[E, ...]]:
-    """Choose traces that together reach what can be reached, then drop those that are not needed."""
+    """Choose traces that together reach what can be reached, then drop those not needed."""
     open_goals = set(goals & frozenset[Goal]().union(*reach.values()))
     chosen: list[tuple[E, ...]] = []
     while open_goals:

@@ -17,7 +17,7 @@ value             fields
 ``Loss``          position, ``"forgotten"`` or ``"pruned"``, item
 ================  =============================================================
 
-Clauses  ORD-1 to ORD-9 once a new state, ORD-10 to ORD-17 and ORD-22 to ORD-25 once a transition
+Clauses  ORD-1 to ORD-9 once a new state, ORD-10 to ORD-17 and ORD-22 to ORD-28 once a transition
          that they are about, ORD-18 to ORD-21 until they are reached
 """
 
@@ -450,6 +450,13 @@ def _expand(at: Conversation, item: Item) -> list[str]:
     return found
 
 
+def _summary(at: Conversation, name: str) -> Summary | None:
+    for summary in at[3]:
+        if summary[0] == name:
+            return summary
+    return None
+
+
 def _coverers(at: Conversation) -> dict[Item, list[str]]:
     """Return, for each item that is a source, the summaries that name it."""
     found: dict[Item, list[str]] = {}
@@ -796,12 +803,12 @@ def _loss(before: State, event: Event, _outcome: Outcome, after: State) -> str |
     return None
 
 
-def _verbatim(before: State, event: Event, _outcome: Outcome, after: State) -> str | None:
+def _verbatim(before: State, event: Event, outcome: Outcome, after: State) -> str | None:
     at, then = _find(before, event[1]), _find(after, event[1])
-    if at is None or then is None or at[2] is then[2]:
+    named = event[2] if event[0] == "forget" and outcome[0] == "forgotten" else ()
+    if at is None or then is None or (at[2] is then[2] and not named):
         return None
     kept = {stored[0]: stored for stored in then[2]}
-    named = event[2] if event[0] == "forget" else ()
     for stored in at[2]:
         name, sequence, _ = stored
         if name in named:
@@ -838,6 +845,67 @@ def _pruned(before: State, event: Event, _outcome: Outcome, after: State) -> str
         ("summary", name) for name, depth, _, _ in at[3] if least is not None and depth >= least
     }
     return _expect([item for _, item in at[4] if item in deep], then)
+
+
+def _as_given(_before: State, event: Event, _outcome: Outcome, after: State) -> str | None:
+    then = _find(after, event[1])
+    if then is None:
+        return "is gone"
+    if event[0] == "append":
+        texts = {name: text for name, _, text in then[2]}
+        for name, text in event[2]:
+            if texts.get(name) != text:
+                return f"message {name}: is not stored with its text"
+    elif event[0] == "replace":
+        stored = _summary(then, event[2])
+        if stored is None or stored[2] != event[3]:
+            return f"summary {event[2]}: is not stored with its text"
+    return None
+
+
+def _kept(before: State, event: Event, _outcome: Outcome, after: State) -> str | None:
+    at, then = _find(before, event[1]), _find(after, event[1])
+    if at is None or then is None or at[3] is then[3]:
+        return None
+    placed = {item for _, item in at[4]} | {item for _, _, item in at[5]} | _coverers(at).keys()
+    stored = {summary[0]: summary for summary in then[3]}
+    for summary in at[3]:
+        if ("summary", summary[0]) in placed and stored.get(summary[0]) != summary:
+            return f"summary {summary[0]}: is not what was stored"
+    return None
+
+
+def _report(before: State, event: Event, outcome: Outcome, after: State) -> str | None:
+    at, then = _find(before, event[1]), _find(after, event[1])
+    if at is None or then is None:
+        return "is gone"
+    done = _done(at, event, outcome, then)
+    return None if done == outcome else f"{outcome} reported, {done} done"
+
+
+def _done(at: Conversation, event: Event, outcome: Outcome, then: Conversation) -> Outcome | None:
+    if event[0] == "append" and outcome[0] == "appended":
+        names = {name for name, _ in event[2]}
+        ordinals = [
+            ordinal for ordinal, (kind, name) in then[4] if kind == "message" and name in names
+        ]
+        numbers = [sequence for name, sequence, _ in then[2] if name in names]
+        return ("appended", min(ordinals), min(numbers)) if ordinals and numbers else None
+    if event[0] == "replace" and outcome[0] == "replaced":
+        stored = _summary(then, event[2])
+        return None if stored is None else ("replaced", stored[1])
+    if event[0] == "roll_back" and outcome[0] == "rolled_back":
+        return ("rolled_back", _left(then, at))
+    if event[0] == "prune" and outcome[0] == "pruned":
+        return ("pruned", _left(at, then))
+    if event[0] == "forget" and outcome[0] == "forgotten":
+        return ("forgotten", tuple(name for kind, name in _left(at, then) if kind == "message"))
+    return outcome
+
+
+def _left(at: Conversation, then: Conversation) -> tuple[Item, ...]:
+    standing = {item for _, item in then[4]}
+    return tuple(item for _, item in at[4] if item not in standing)
 
 
 def _expect(wanted: list[Item], then: Conversation) -> str | None:
@@ -898,6 +966,9 @@ STEP_CLAUSES: tuple[tuple[str, tuple[str, ...], tuple[str, ...], StepClause], ..
     ("ORD-23", EVENTS, OUTCOMES, _counter),
     ("ORD-24", ("append",), ("appended",), _appended),
     ("ORD-25", ("prune",), ("pruned",), _pruned),
+    ("ORD-26", ("append", "replace"), ("appended", "replaced"), _as_given),
+    ("ORD-27", ("append", "prune", "forget"), OUTCOMES, _kept),
+    ("ORD-28", EVENTS, ("appended", "replaced", "rolled_back", "pruned", "forgotten"), _report),
 )
 """The clauses about a step, with the events and the outcomes that they are about."""
 

@@ -108,6 +108,40 @@ BAD_STEPS: dict[str, tuple[bare.State, bare.Event, bare.Outcome, bare.State]] = 
     ),
     "ORD-25, too shallow": ((REPLACED,), ("prune", "c1", 1), ("pruned", ()), ((*REPLACED,),)),
     "ORD-25, gone": ((EMPTY,), ("prune", "c2", None), ("pruned", ()), ()),
+    "ORD-26": (
+        (("c1", 2, MESSAGES[:1], (), ((0, M1),), ()),),
+        ("append", "c1", (("m2", "a longer text"),)),
+        ("appended", 1, 2),
+        (("c1", 3, MESSAGES, (), ((0, M1), (1, M2)), ()),),
+    ),
+    "ORD-26, replaced": (
+        (RAW,),
+        ("replace", "c1", "s1", "another text", (M1, M2), None, None),
+        ("replaced", 0),
+        (REPLACED,),
+    ),
+    "ORD-26, gone": ((EMPTY,), ("append", "c2", ()), ("appended", 0, 1), ()),
+    "ORD-27": (
+        (REPLACED,),
+        ("append", "c1", (("m3", "text of m3"),)),
+        ("appended", 1, 3),
+        ((*REPLACED[:3], (("s1", 0, "repaired", (M1, M2)),), *REPLACED[4:]),),
+    ),
+    "ORD-28": (
+        (("c1", 2, MESSAGES[:1], (), ((0, M1),), ()),),
+        ("append", "c1", (("m2", "text of m2"),)),
+        ("appended", 2, 2),
+        (("c1", 3, MESSAGES, (), ((0, M1), (1, M2)), ()),),
+    ),
+    "ORD-28, depth": (
+        (RAW,),
+        ("replace", "c1", "s1", "text of s1", (M1, M2), None, None),
+        ("replaced", 1),
+        (REPLACED,),
+    ),
+    "ORD-28, restored": ((REPLACED,), ("roll_back", "c1", "s1"), ("rolled_back", ()), (RAW,)),
+    "ORD-28, removed": ((RAW,), ("forget", "c1", ("m2",)), ("forgotten", ("m2",)), (RAW,)),
+    "ORD-28, gone": ((EMPTY,), ("prune", "c2", None), ("pruned", ()), ()),
 }
 """Steps for each clause, which break it, and others besides where one implies the other."""
 

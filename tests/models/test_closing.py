@@ -81,7 +81,7 @@ def test_older_gaps_are_healed_or_stay(closing: Closing, found: str | Failure) -
         ([-3, -1, 0], Closing.RESEQUENCE, FAILED),
         ([-3, -1, 0], Closing.UNLESS_CONTIGUOUS, FAILED),
         ([-2, -1, 0], Closing.RESEQUENCE, FAILED),
-        ([-3, -2, 0], Closing.RESEQUENCE, FAILED),
+        ([-3, -2, 0], Closing.RESEQUENCE, "-3 -2 S"),
         ([-9, -8, 0], Closing.RESEQUENCE, "-9 -8 S"),
         ([-3, -1, 0], Closing.RANKS, "-3 -1 S"),
     ],
@@ -122,9 +122,9 @@ def histories(count: int) -> list[list[tuple[list[int], int, int, list[int]]]]:
     return found
 
 
-def test_two_passes_never_fail_and_a_single_update_mostly_does() -> None:
-    """Of 200 histories of up to four replacements, most have one at which the shift collides."""
-    failed = {closing: 0 for closing in Closing}
+def test_two_passes_never_fail_and_a_single_update_often_does() -> None:
+    """Of 200 histories of up to four replacements, many have one at which the shift collides."""
+    failed = dict.fromkeys(Closing, 0)
     for history in histories(200):
         for closing in Closing:
             failed[closing] += any(
@@ -132,7 +132,7 @@ def test_two_passes_never_fail_and_a_single_update_mostly_does() -> None:
                 for ordinals, first, last, late in history
             )
     assert [failed[one] for one in ALL_BUT_TWO] == [0] * len(ALL_BUT_TWO)
-    assert failed[Closing.SHIFTING] > 100
+    assert failed[Closing.SHIFTING] > 50
     assert failed[Closing.CORRELATED] > 100
 
 
