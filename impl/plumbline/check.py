@@ -269,10 +269,11 @@ def run_task(task: Task, progress: Progress) -> EngineReport:
     except PlumblineError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever an engine raises is a fault to report
+        place = traceback.extract_tb(error.__traceback__)[-1]
         raise InternalError(
-            f"{task.engine} on {task.machine} ended by {type(error).__name__}: {error}\n"
-            f"{''.join(traceback.format_tb(error.__traceback__))}"
-        ) from None
+            f"{task.engine} on {task.machine} ended by {type(error).__name__}: {error}"
+            f" ({place.name}, {Path(place.filename).name} line {place.lineno})"
+        ) from error
 
 
 def _in_order(

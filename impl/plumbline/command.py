@@ -8,6 +8,7 @@ refused by the specification; 4 could not finish; 70 internal error; 130 interru
 
 # ruff: noqa: PLC0415 - a command imports what it needs, and help needs nothing
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -180,8 +181,11 @@ def replay(file: Path, *, json: bool) -> None:
     from plumbline.screen import show_replays, write_json
     from plumbline_spec.traces import headers
 
-    (name,) = {header.machine for header in headers(file)} or {""}
-    (one,) = chosen((name,))
+    names = sorted({header.machine for header in headers(file)})
+    if len(names) != 1:
+        holds = f"traces of {' and of '.join(names)}" if names else "no trace: it has no header"
+        raise UnusableInput(f"{file} holds {holds}; give a file that holds traces of one machine")
+    (one,) = chosen(tuple(names))
     found = one.replay(file)
     if json:
         write_json(found)
@@ -311,6 +315,10 @@ def guarded(command: Callable[..., object], args: list[str] | None = None) -> in
         return _say(str(error), UNUSABLE)
     except CouldNotFinish as error:
         return _say(str(error), UNFINISHED)
+    except BrokenPipeError:
+        return _unheard()
+    except OSError as error:
+        return _say(f"the system refused: {error}", UNFINISHED)
     except Exception as error:  # noqa: BLE001 - the last resort: exit code 70 and not a traceback
         return _say(
             f"internal error, {type(error).__name__}: {error}\n"
@@ -318,6 +326,12 @@ def guarded(command: Callable[..., object], args: list[str] | None = None) -> in
             INTERNAL,
         )
     return HOLDS
+
+
+def _unheard() -> int:
+    """End quietly when nobody reads the output any more, as under ``plumbline machines | head``."""
+    sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - until the end
+    return INTERRUPTED
 
 
 def _say(message: str, code: int) -> int:

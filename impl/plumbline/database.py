@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 import apsw
@@ -33,20 +34,35 @@ def open_database(path: str, migrations: tuple[str, ...] = MIGRATIONS) -> apsw.C
     """Open or create a Plumbline database and bring it to the current version.
 
     WAL with ``synchronous=FULL`` and foreign keys, each read back. Raises ``UnusableInput`` for a
-    file that is not a Plumbline database or has a newer version, ``SettingNotKept``, or
-    ``apsw.Error``; the file is then unchanged.
+    file that cannot be opened, is not a Plumbline database or has a newer version, and leaves it as
+    it was; raises ``SettingNotKept``, ``CouldNotFinish`` when the file stayed busy, ``apsw.Error``.
     """
-    db = apsw.Connection(path)
+    try:
+        db = apsw.Connection(path)
+    except apsw.CantOpenError as error:
+        raise UnusableInput(f"{path} cannot be opened ({error}); name a file") from error
     try:
         db.set_busy_timeout(BUSY_TIMEOUT_MS)
         db.transaction_mode = "IMMEDIATE"
+        # A log that was left behind is not moved into a file that is refused.
+        db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int(Path(f"{path}-wal").exists()))
         _recognise(db, path, len(migrations))
+        db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
         _settle(db, path)
         _migrate(db, path, migrations)
+    except apsw.BusyError as error:
+        db.close()
+        raise _busy() from error
     except BaseException:
         db.close()
         raise
     return db
+
+
+def _busy() -> CouldNotFinish:
+    return CouldNotFinish(
+        f"the database stayed busy for {BUSY_TIMEOUT_MS} ms; nothing was done: try again"
+    )
 
 
 def _settle(db: apsw.Connection, path: str) -> None:
@@ -66,10 +82,13 @@ def _settle(db: apsw.Connection, path: str) -> None:
 def version_of(db: apsw.Connection) -> int:
     """Return the number of the last migration of a Plumbline database; 0 for an empty file.
 
-    Raises ``UnusableInput`` when the file holds tables and none of them is ``plumbline_meta``.
+    Raises ``UnusableInput`` when the file holds tables and does not say a version.
     """
     if db.table_exists("main", "plumbline_meta"):
-        return integer(db, "SELECT value FROM plumbline_meta WHERE key = 'version'")
+        version = db.execute("SELECT value FROM plumbline_meta WHERE key = 'version'").get
+        if isinstance(version, int) and version > 0:
+            return version
+        raise UnusableInput("its version is missing")
     if integer(db, "SELECT count(*) FROM sqlite_schema"):
         raise UnusableInput("it holds tables that are not Plumbline's")
     return 0
@@ -78,7 +97,7 @@ def version_of(db: apsw.Connection) -> int:
 def _recognise(db: apsw.Connection, path: str, newest: int) -> int:
     try:
         version = version_of(db)
-    except (UnusableInput, apsw.NotADBError, ValueError) as error:
+    except (UnusableInput, apsw.NotADBError, apsw.SQLError) as error:
         raise UnusableInput(
             f"{path} is not a Plumbline database ({error}); "
             "name another file, or one that does not exist yet"
@@ -136,9 +155,7 @@ def answered(
                 return apply(db, event)
             return _once(db, request, event, apply, decode)
     except apsw.BusyError as error:
-        raise CouldNotFinish(
-            f"the database stayed busy for {BUSY_TIMEOUT_MS} ms; nothing was done: try again"
-        ) from error
+        raise _busy() from error
 
 
 def _once(

@@ -46,7 +46,12 @@ def drive(transcript: Path, seed: int, out: Path | None, progress: Progress) -> 
                 event = None
     finally:
         judged.host.close()
-    findings = () if failure is None else (_shrunk(tuple(taken), failure, out),)
+    findings: tuple[Finding, ...] = ()
+    kept: tuple[str, ...] = ()
+    if failure is not None:
+        findings = (_shrunk(tuple(taken), failure),)
+        path = keep(out or DEFAULT_OUT, case.machine.name, findings[0])
+        kept = (f"kept {path}; repeat it with: plumbline replay {path}",)
     covered = coverage.result()
     context = max((len(one.context) for one in trial.state.conversations), default=0)
     return EngineReport(
@@ -57,7 +62,7 @@ def drive(transcript: Path, seed: int, out: Path | None, progress: Progress) -> 
         f"context of {context} items at the end, every clause at every step, "
         f"{time.perf_counter() - started:.1f} s",
         figures={"messages": len(messages), "steps": len(taken)},
-        details=tuple(f"{one.event} {one.outcome}: {one.steps:,}" for one in covered.pairs),
+        details=(*(f"{one.event} {one.outcome}: {one.steps:,}" for one in covered.pairs), *kept),
         pairs=tuple(
             PairSteps(event=one.event, outcome=one.outcome, steps=one.steps)
             for one in covered.pairs
@@ -68,10 +73,8 @@ def drive(transcript: Path, seed: int, out: Path | None, progress: Progress) -> 
     )
 
 
-def _shrunk(events: tuple[Event, ...], failure: Failure, out: Path | None) -> Finding:
+def _shrunk(events: tuple[Event, ...], failure: Failure) -> Finding:
     case = ordinals_case()
     scope = case.scopes["quick"].descend[0]
     short, shown = shrink_failure(case.machine, case.host, events, failure, scope)
-    finding = finding_of(case.machine, shown, short, "transcript")
-    keep(out or DEFAULT_OUT, case.machine.name, finding)
-    return finding
+    return finding_of(case.machine, shown, short, "transcript")

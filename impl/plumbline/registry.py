@@ -16,6 +16,7 @@ def ordinals_case() -> Case[ordinals.State, ordinals.Event, ordinals.Outcome, or
     scope = ordinals.Scope
     small = scope(conversations=2, messages=2, summaries=2)
     medium = scope(conversations=2, messages=3, summaries=2)
+    accepted = scope(conversations=2, messages=3, summaries=2, refusals=False)
     deep = scope(conversations=1, messages=3, summaries=4)
     wide = scope(conversations=2, messages=4, summaries=2, refusals=False)
     vast = scope(conversations=2, messages=4, summaries=3, refusals=False)
@@ -28,7 +29,7 @@ def ordinals_case() -> Case[ordinals.State, ordinals.Event, ordinals.Outcome, or
             ("BEFORE_295", "PR295"),
         ),
         scopes={
-            "quick": Scopes(explore=(medium, deep), descend=(medium,), diff=small),
+            "quick": Scopes(explore=(medium, deep), descend=(accepted, small), diff=small),
             "ci": Scopes(explore=(medium, deep, wide), descend=(medium, deep), diff=medium),
             "nightly": Scopes(
                 explore=(medium, deep, wide, vast), descend=(medium, deep, wide), diff=wide

@@ -73,7 +73,7 @@ class Kind(Generic[S, E, O]):
     __slots__ = ("judges", "steps")
 
     def __init__(self, judges: list[StepClause[S, E, O]]) -> None:
-        self.judges = [(clause.id, clause.breaks) for clause in judges]
+        self.judges = judges
         self.steps = 0
 
 
@@ -115,24 +115,26 @@ class Walk(Generic[S, E, O, C]):
 
     def broken(self, before: S, event: E, outcome: O, after: S, *, new: bool) -> list[Broken]:
         """Judge one step, and its state when it is new; note which reachability clauses it reaches."""
-        for clause in self.unreached:
-            if clause.reached(before, event, outcome, after):
-                self.unreached = [one for one in self.unreached if one is not clause]
-        changes = after is not before
-        kind = self.kinds.get((type(event), outcome, changes)) or self._kind(
-            event, outcome, changes
-        )
+        for sought in self.unreached:
+            if sought.reached(before, event, outcome, after):
+                self.unreached = [one for one in self.unreached if one is not sought]
+        key = type(event), outcome, after is not before
+        kind = self.kinds.get(key)
+        if kind is None:
+            judges = [one for one in self.table.of_step(event, outcome) if one.inert or key[2]]
+            kind = self.kinds[key] = Kind(judges)
         kind.steps += 1
         found: list[Broken] = []
-        for name, breaks in kind.judges:
-            witness = breaks(before, event, outcome, after)
+        for clause in kind.judges:
+            witness = clause.breaks(before, event, outcome, after)
             if witness is not None:
-                found.append(Broken(clause=name, witness=witness))
-        return found + self.table.broken_by_state(after) if new else found
-
-    def _kind(self, event: E, outcome: O, changes: bool) -> Kind[S, E, O]:
-        judges = [one for one in self.table.of_step(event, outcome) if one.inert or changes]
-        return self.kinds.setdefault((type(event), outcome, changes), Kind(judges))
+                found.append(Broken(clause=clause.id, witness=witness))
+        if new:
+            for one in self.table.about_states:
+                witness = one.breaks(after)
+                if witness is not None:
+                    found.append(Broken(clause=one.id, witness=witness))
+        return found
 
 
 def explore(

@@ -50,6 +50,8 @@ WIDE = "wide"
 OPENING = "opening"
 MAX_OPENING = 6
 """Events of the scope that a history may begin with, whatever rules the swarm leaves out."""
+OPENINGS = 1
+"""Hypothesis counts the opening as one step, however many events it takes."""
 MAX_OFFERS = 30
 PROGRESS_EXAMPLES = 10
 MINIMUM = (Phase.reuse, Phase.generate)
@@ -263,10 +265,10 @@ def lockstep(
 def _run_all(bench: Bench[S, E, O, C], effort: Effort, database: Path | None) -> int:
     """Run the minimum and then batches until the time is up; return the examples of the minimum."""
     built = rule_machine(bench)
-    chosen = _settings(effort.examples, effort.steps, MINIMUM, database)
+    chosen = _settings(effort.examples, bench.full, MINIMUM, database)
     _run(bench, built, effort.seed, chosen)
     minimum, bench.counts = bench.examples, False
-    chosen = _settings(BATCH_EXAMPLES, effort.steps, EXTRA, database)
+    chosen = _settings(BATCH_EXAMPLES, bench.full, EXTRA, database)
     for batch in range(1, MAX_BATCHES):
         if bench.failure or effort.until is None or time.monotonic() >= effort.until:
             break
@@ -279,7 +281,7 @@ def _settings(
 ) -> settings:
     return settings(
         max_examples=examples,
-        stateful_step_count=steps,
+        stateful_step_count=steps + OPENINGS,
         phases=phases,
         database=None if database is None else DirectoryBasedExampleDatabase(database),
         deadline=None,
@@ -300,7 +302,9 @@ def _run(
     bench: Bench[S, E, O, C], built: type[History[S, E, O, C]], with_seed: int, chosen: settings
 ) -> None:
     try:
-        run_state_machine_as_test(seed(with_seed)(built), settings=chosen, _min_steps=bench.full)
+        run_state_machine_as_test(
+            seed(with_seed)(built), settings=chosen, _min_steps=bench.full + OPENINGS
+        )
     except (Disagreement, Flaky):
         if bench.failure is None:
             raise

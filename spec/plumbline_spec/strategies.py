@@ -67,11 +67,11 @@ def _scalar(described: inspect.Type) -> st.SearchStrategy[object]:
 
 
 def _integers(described: inspect.IntType) -> st.SearchStrategy[int]:
-    least = [described.ge, None if described.gt is None else described.gt + 1]
-    greatest = [described.le, None if described.lt is None else described.lt - 1]
+    least = described.ge if described.gt is None else described.gt + 1
+    greatest = described.le if described.lt is None else described.lt - 1
     return st.integers(
-        max([bound for bound in least if bound is not None], default=-MAX_DRAWN_INTEGER),
-        min([bound for bound in greatest if bound is not None], default=MAX_DRAWN_INTEGER),
+        -MAX_DRAWN_INTEGER if least is None else least,
+        MAX_DRAWN_INTEGER if greatest is None else greatest,
     )
 
 

@@ -156,7 +156,7 @@ class Trial(Generic[S, E, O, C]):
         differences = tuple(differ(plain(wanted), plain(got), "state"))
         return Failure(
             kind="state",
-            name=_field(differences[0].path),
+            name=field_of(differences[0].path),
             detail=f"{differences[0].path}: {differences[0].machine}, host {differences[0].host}",
             differences=differences,
         )
@@ -219,6 +219,6 @@ def _shown(text: str) -> str:
     return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
 
 
-def _field(path: str) -> str:
+def field_of(path: str) -> str:
     """Return a path without its indices: the identity of a difference."""
     return "".join(part.partition("]")[2] if "]" in part else part for part in path.split("["))

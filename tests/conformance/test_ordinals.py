@@ -1,17 +1,16 @@
 """Ordinals over SQLite: held to the model, to its tables, and bugs planted in it are found."""
 
+import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 
 import apsw
-import msgspec
 import pytest
 from msgspec.structs import replace
 
 from plumbline import ordinals as sqlite_ordinals
-from plumbline.database import integer
 from plumbline.registry import ordinals_case
 from plumbline.sqlite_host import SqliteHost, judged
 from plumbline_models import ordinals
@@ -21,18 +20,16 @@ from plumbline_models.ordinals import (
     ConversationId,
     Draft,
     Event,
-    Message,
     MessageId,
     Open,
+    Opened,
+    Ordinal,
     Outcome,
-    Prune,
-    Pruned,
     Reason,
     Refused,
     Replace,
-    RollBack,
-    RolledBack,
     Scope,
+    Sequence,
     State,
 )
 from plumbline_spec.case import Scopes
@@ -45,7 +42,7 @@ from plumbline_spec.host import RequestId
 from plumbline_spec.lockstep import Effort, lockstep
 from plumbline_spec.report import EngineReport, Finding, Verdict
 from plumbline_spec.subject import subject
-from plumbline_spec.traces import read
+from tests.mutants import MUTANTS, Mutant, plant
 from tests.ordinals import (
     REFUSED,
     WORLD,
@@ -84,43 +81,47 @@ def hosting(*events: Event, durable: bool = False) -> Generator[Host]:
 @pytest.fixture(scope="module")
 def world() -> Iterator[Host]:
     with hosting(*WORLD) as host:
+        host.step(opening(), RequestId("kept"))
         yield host
 
 
 # Held to the model
 
 
-@pytest.mark.parametrize(("event", "reason"), REFUSED, ids=str)
-def test_the_first_guard_that_holds_decides(world: Host, event: Event, reason: Reason) -> None:
+def test_every_refusal_is_that_of_the_model() -> None:
     """ORD-15."""
-    before = canonical(world.observe())
-    assert world.step(event) == Refused(reason=reason)
-    assert canonical(world.observe()) == before
+    with hosting(*WORLD) as host:
+        before = canonical(host.observe())
+        answers = [(event, host.step(event)) for event, _ in REFUSED]
+        assert answers == [(event, Refused(reason=reason)) for event, reason in REFUSED]
+        assert canonical(host.observe()) == before
 
 
-@pytest.mark.parametrize(
-    "event",
-    [
-        appending("m8 m9"),
-        appending("y3", "e"),
-        replacing("m4 m5", "s", first=1, last=2),
-        replacing("m6", "s", first=3, last=3),
-        replacing("s3", "s"),
-        rolling_back("s3"),
-        rolling_back("sx", "d"),
-        pruning(),
-        pruning(0),
-        pruning(2),
-        pruning(2**53 - 1),
-        pruning(at="e"),
-        forgetting("m6 m4"),
-        forgetting("y2", "e"),
-    ],
-    ids=str,
+ACCEPTED = (
+    appending("m8 m9"),
+    appending("y3", "e"),
+    replacing("m4 m5", "s", first=1, last=2),
+    replacing("m4 m5 m6", "s"),
+    replacing("m6", "s", first=3, last=3),
+    replacing("s3", "s"),
+    rolling_back("s3"),
+    rolling_back("sx", "d"),
+    pruning(),
+    pruning(0),
+    pruning(1),
+    pruning(2),
+    pruning(2**53 - 1),
+    pruning(at="e"),
+    forgetting("m6 m4"),
+    forgetting("y2", "e"),
 )
-def test_an_accepted_event_has_the_effect_of_the_model(event: Event) -> None:
-    with hosting(*WORLD, event, pruning(1), appending("z1 z2"), replacing("z1", "sz")) as host:
-        assert shown(host.observe()).endswith("sz z2")
+
+
+def test_accepted_events_have_the_effect_of_the_model() -> None:
+    for event in ACCEPTED:
+        after = (event, appending("z1 z2 z3"), replacing("z1 z2", "sz"), pruning(0))
+        with hosting(*WORLD, *after) as host:
+            assert shown(host.observe()).endswith("sz")
 
 
 def test_every_transition_of_a_small_scope_is_the_same_on_sqlite() -> None:
@@ -144,7 +145,7 @@ def test_random_histories_are_the_same_on_sqlite(*, durable: bool) -> None:
 def test_every_expectation_of_ordinals_is_verified_from_both_ends() -> None:
     """ORD-1: of a list of eight, each run of one or two, expected at each place."""
     names = [f"m{number}" for number in range(1, 9)]
-    runs = [*((name,) for name in names), *zip(names, names[1:], strict=False)]
+    runs = [*((name,) for name in names), *pairwise(names)]
     with hosting(opening(), appending(" ".join(names))) as host:
         state = host.observe()
         for run, first, last in product(runs, (None, *range(-1, 9)), (None, *range(-1, 9))):
@@ -228,119 +229,13 @@ def test_messages_and_summaries_have_name_spaces_of_their_own() -> None:
 # Bugs planted in the implementation
 
 
-def keep_one_more(db: apsw.Connection, event: Replace, ends: tuple[int, int], depth: int) -> None:
-    """Delete one row too few from a range of more than two."""
-    PUT_SUMMARY(db, event, ends, depth)
-    if len(event.items) > 2:
-        db.execute(
-            "INSERT INTO context SELECT ?, position, message, source FROM lineage"
-            " WHERE summary = ? AND position = ?",
-            (event.conversation, event.summary, ends[1]),
-        )
-
-
-def skip_adjacency(db: apsw.Connection, event: Replace, positions: list[int], length: int) -> None:
-    """Find the positions and do not look between them."""
-    del db, event, positions, length
-
-
-def believe(
-    db: apsw.Connection, conversation: ConversationId, position: int, rank: int, length: int
-) -> bool:
-    """Believe every ordinal that a caller expects."""
-    del db, conversation, position, rank, length
-    return True
-
-
-def forget_the_length(db: apsw.Connection, conversation: ConversationId, by: int) -> None:
-    """Do not update the counter of items."""
-    del db, conversation, by
-
-
-def restore_backwards(db: apsw.Connection, event: RollBack) -> Outcome:
-    """Put the first two sources back in each other's place."""
-    outcome = ROLL_BACK(db, event)
-    if isinstance(outcome, RolledBack) and len(outcome.restored) > 1:
-        one, other = (source.id for source in outcome.restored[:2])
-        at, to = (place(db, name) for name in (one, other))
-        for name, position in ((one, 10**9), (other, at), (one, to)):
-            db.execute(
-                "UPDATE context SET position = ? WHERE ? IN (message, summary)", (position, name)
-            )
-    return outcome
-
-
-def place(db: apsw.Connection, name: str) -> int:
-    return integer(db, "SELECT position FROM context WHERE ? IN (message, summary)", (name,))
-
-
-def prune_without_record(db: apsw.Connection, event: Prune) -> Outcome:
-    """Take everything out of the context and record nothing."""
-    if event.retain_depth is not None:
-        return PRUNE(db, event)
-    removed = tuple(entry.item for entry in sqlite_ordinals._context(db, event.conversation))
-    db.execute("DELETE FROM context WHERE conversation = ?", (event.conversation,))
-    sqlite_ordinals._resize(db, event.conversation, -len(removed))
-    return Pruned(removed=removed)
-
-
-def forget_what_is_covered(db: apsw.Connection, here: ConversationId, message: MessageId) -> int:
-    """Do not ask whether a summary covers the message."""
-    try:
-        return FORGETTABLE(db, here, message)
-    except sqlite_ordinals._Refusal as refusal:
-        if refusal.reason is not Reason.COVERED_ITEM:
-            raise
-        return integer(db, "SELECT sequence FROM messages WHERE message = ?", (message,))
-
-
-def forget_who_was_forgotten(db: apsw.Connection, here: ConversationId, message: MessageId) -> None:
-    """Let a forgotten message be appended again."""
-    del db, here, message
-
-
-def number_from_the_context(db: apsw.Connection, conversation: ConversationId) -> tuple[int, int]:
-    """Take one more than the greatest position instead of the counter."""
-    length, _ = CONVERSATION(db, conversation)
-    greatest = "SELECT coalesce(max(position), 0) FROM context WHERE conversation = ?"
-    return length, integer(db, greatest, (conversation,)) + 1
-
-
-PUT_SUMMARY = sqlite_ordinals._put_summary
-ROLL_BACK = sqlite_ordinals._roll_back
-PRUNE = sqlite_ordinals._prune
-CONVERSATION = sqlite_ordinals._conversation
-FORGETTABLE = sqlite_ordinals._forgettable
-NEWER = sqlite_ordinals._NEWER.replace("position > ?", "position >= ?")
-
 CASE = replace(
     ordinals_case(),
     scopes={"quick": Scopes(explore=(THREE,), descend=(THREE, TWO), diff=TWO)},
 )
-LONG = replace(PLAN, profile=replace(PLAN.profile, examples=150, steps=30))
-LONGEST = 8
-"""Events in the longest trace that a planted bug is shrunk to."""
-
-BUGS: dict[str, tuple[str, object]] = {
-    "keep one more": ("_put_summary", keep_one_more),
-    "skip adjacency": ("_verify_range", skip_adjacency),
-    "believe": ("_stands_at", believe),
-    "forget the length": ("_resize", forget_the_length),
-    "restore backwards": ("_roll_back", restore_backwards),
-    "prune without record": ("_prune", prune_without_record),
-    "forget what is covered": ("_forgettable", forget_what_is_covered),
-    "count the newer end from one": ("_NEWER", NEWER),
-    "forget who was forgotten": ("_refuse_forgotten", forget_who_was_forgotten),
-    "number from the context": ("_conversation", number_from_the_context),
-}
-
-
-@pytest.fixture(params=BUGS)
-def bug(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Plant one bug and return its name."""
-    name = str(request.param)
-    monkeypatch.setattr(sqlite_ordinals, *BUGS[name])
-    return name
+LONG = replace(PLAN, profile=replace(PLAN.profile, examples=100, steps=30))
+LONGEST = 9
+"""Events in the longest trace that a planted bug is shrunk to, or in the vector that finds it."""
 
 
 def the_finding(report: EngineReport) -> Finding:
@@ -357,21 +252,197 @@ def mismatches(file: Path) -> list[str]:
 ENGINES: dict[str, Callable[[], EngineReport]] = {
     "descend": lambda: run_descend(CASE, PLAN, silent),
     "lockstep": lambda: run_lockstep(CASE, LONG, silent),
+    "vectors": lambda: run_vectors(CASE, PLAN, silent),
 }
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    ("mutant", "engine"),
+    [(mutant, engine) for mutant in MUTANTS for engine in mutant.found_by],
+    ids=lambda one: one.name if isinstance(one, Mutant) else one,
+)
 def test_a_planted_bug_is_found_and_its_trace_shows_it_again(
-    bug: str, engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mutant: Mutant, engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    planted = plant(monkeypatch, mutant)
     finding = the_finding(ENGINES[engine]())
+    assert planted.met
     assert finding.name
     assert finding.detail
     assert 0 < len(finding.rows) <= LONGEST
     file = tmp_path / "failing.jsonl"
     file.write_text(finding.trace, encoding="utf-8")
-    found = mismatches(file)
-    assert {what.partition(" ")[0] for what in found} == {"host"}
+    assert {what.partition(" ")[0] for what in mismatches(file)} == {"host"}
     monkeypatch.undo()
     assert mismatches(file) == []
-    print(bug, engine, len(finding.rows), finding.name, "|", finding.detail)
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_a_planted_bug_is_met_by_the_tests_of_this_module(
+    mutant: Mutant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What no engine finds soon, some test here does."""
+    plant(monkeypatch, mutant)
+    tests = (
+        test_every_expectation_of_ordinals_is_verified_from_both_ends,
+        test_accepted_events_have_the_effect_of_the_model,
+        test_every_refusal_is_that_of_the_model,
+    )
+    assert [test.__name__ for test in tests if fails(test)]
+
+
+def fails(test: Callable[[], None]) -> bool:
+    try:
+        test()
+    except (AssertionError, apsw.Error):
+        return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("bug", "name", "place"),
+    [
+        ("its last row", "state.conversations.context", "state.conversations[0].context[1]"),
+        ("records nothing", "state.conversations.losses", "state.conversations[0].losses[0]"),
+        ("adjacent", "Replace: Refused(not_adjacent), host Replaced", "outcome.reason"),
+        ("covered message", "Forget: ConstraintError", ""),
+    ],
+)
+def test_a_finding_names_what_differs_and_where(
+    bug: str, name: str, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (mutant,) = [one for one in MUTANTS if bug in one.name]
+    plant(monkeypatch, mutant)
+    finding = the_finding(run_descend(CASE, PLAN, silent))
+    assert finding.name == name
+    assert [one.path for one in finding.differences][:1] == ([place] if place else [])
+    for one in finding.differences:
+        assert one.machine != one.host
+
+
+# What the tables refuse, whoever asks
+
+REFUSED_BY_THE_TABLES = {
+    "a message is changed": "UPDATE messages SET text = 'other'",
+    "a message is renumbered": "UPDATE messages SET sequence = sequence + 100",
+    "a summary is changed": "UPDATE summaries SET text = 'other'",
+    "a lineage is changed": "UPDATE lineage SET position = position + 100",
+    "a loss is changed": "UPDATE losses SET cause = 'pruned'",
+    "a loss is removed": "DELETE FROM losses",
+    "an answer is changed": "UPDATE requests SET outcome = x'00'",
+    "the counter goes back": "UPDATE conversations SET next_sequence = next_sequence - 1",
+    "the length is negative": "UPDATE conversations SET items = -1",
+    "a covered message is deleted": "DELETE FROM messages WHERE message = 'm1'",
+    "a standing message is deleted": "DELETE FROM messages WHERE message = 'm4'",
+    "a summary is deleted": "DELETE FROM summaries WHERE summary = 's1'",
+    "a conversation is deleted": "DELETE FROM conversations WHERE conversation = 'c'",
+    "an item is both": "INSERT INTO context VALUES ('c', 50, 'm1', 's1')",
+    "an item is neither": "INSERT INTO context VALUES ('c', 50, NULL, NULL)",
+    "an item stands twice": "INSERT INTO context VALUES ('c', 50, 'm4', NULL)",
+    "a summary stands twice": "INSERT INTO context VALUES ('d', 50, NULL, 's3')",
+    "an item is not stored": "INSERT INTO context VALUES ('c', 50, 'm9', NULL)",
+    "a place is taken": "INSERT INTO context VALUES ('c', 4, 'm1', NULL)",
+    "a place is not a number": "INSERT INTO context VALUES ('c', 'last', 'm1', NULL)",
+    "a summary covers itself": "INSERT INTO lineage VALUES ('s3', 50, NULL, 's3')",
+    "a message is covered twice": "INSERT INTO lineage VALUES ('s3', 50, 'm1', NULL)",
+    "a summary is covered twice": "INSERT INTO lineage VALUES ('sx', 50, NULL, 's1')",
+    "a source is both": "INSERT INTO lineage VALUES ('s3', 50, 'm4', 'sx')",
+    "a source is not stored": "INSERT INTO lineage VALUES ('s3', 50, 'm9', NULL)",
+    "a loss is both": "INSERT INTO losses VALUES ('c', 50, 'pruned', 'm4', 's3')",
+    "a loss has another cause": "INSERT INTO losses VALUES ('c', 50, 'lost', 'm4', NULL)",
+    "a summary is forgotten": "INSERT INTO losses VALUES ('c', 50, 'forgotten', NULL, 's3')",
+    "a message is forgotten twice": "INSERT INTO losses VALUES ('d', 50, 'forgotten', 'm7', NULL)",
+    "a text is no text": "INSERT INTO messages VALUES ('m9', 'c', 50, x'00')",
+    "a number is used twice": "INSERT INTO messages VALUES ('m9', 'c', 4, '')",
+    "an id is used twice": "INSERT INTO messages VALUES ('m1', 'd', 50, '')",
+    "an id is missing": "INSERT INTO messages VALUES (NULL, 'c', 50, '')",
+    "a conversation is not stored": "INSERT INTO messages VALUES ('m9', 'nowhere', 50, '')",
+    "a depth is negative": "INSERT INTO summaries VALUES ('s9', 'c', -1, '')",
+}
+
+
+@pytest.mark.parametrize("what", REFUSED_BY_THE_TABLES)
+def test_the_tables_refuse_what_no_event_does(world: Host, what: str) -> None:
+    before = canonical(world.observe())
+    with pytest.raises(apsw.ConstraintError):
+        world.connection.execute(REFUSED_BY_THE_TABLES[what])
+    assert canonical(world.observe()) == before
+
+
+# Requests and storage
+
+
+def test_a_request_is_answered_again_and_changes_nothing() -> None:
+    """ENV-2: a refusal too, even when the event would be accepted by now."""
+    request = RequestId("again")
+    with hosting(opening()) as host:
+        refused = host.step(replacing("m1", "s1"), request)
+        assert refused == Refused(reason=Reason.UNKNOWN_ITEM)
+        first = host.step(appending("m1"), RequestId("first"))
+        assert host.step(replacing("m1", "s1"), request) == refused
+        assert host.step(appending("m1"), RequestId("first")) == first
+        assert host.step(appending("m1")) == Refused(reason=Reason.ALREADY_PLACED)
+        assert shown(host.observe()) == "m1"
+
+
+@pytest.mark.parametrize("crash", [False, True])
+def test_what_was_answered_outlives_the_process(*, crash: bool) -> None:
+    """ENV-3."""
+    with hosting(*WORLD, durable=True) as host:
+        answer = host.step(appending("m8"), RequestId("eight"))
+        before = canonical(host.observe())
+        if crash:
+            host.crash()
+        host.reopen()
+        assert canonical(host.observe()) == before
+        assert host.step(appending("m8"), RequestId("eight")) == answer
+        assert canonical(host.observe()) == before
+        assert answer == Appended(ordinal=Ordinal(4), sequence=Sequence(8))
+
+
+def test_every_event_is_one_transaction() -> None:
+    """ENV-1: refused ones too."""
+    with hosting(*WORLD) as host:
+        for event in (appending("m8"), rolling_back("s3"), *(event for event, _ in REFUSED)):
+            with host.statements() as ran:
+                host.step(event)
+            assert (ran[0], ran[-1]) == ("BEGIN IMMEDIATE", "COMMIT")
+            assert not [sql for sql in ran[1:-1] if sql.startswith(("BEGIN", "COMMIT", "SAVE"))]
+
+
+def test_an_event_that_fails_half_way_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    half = Mutant(name="half", part="UPDATE conversations SET items", wrong="UPDATE nowhere SET x")
+    with monkeypatch.context() as patch:
+        planted = plant(patch, half)
+        with hosting(*WORLD[:2]) as host:
+            before = canonical(host.observe())
+            with pytest.raises(apsw.SQLError, match="nowhere"):
+                host.step(replacing("m1 m2", "s1"), RequestId("half"))
+            assert planted.met
+            assert canonical(host.observe()) == before
+            answer = host.step(opening("d"), RequestId("half"))
+            assert answer == Opened()
+
+
+def test_a_host_that_is_reset_or_closed_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    host = SqliteHost(sqlite_ordinals.PROGRAM, durable=True)
+    host.step(opening())
+    host.reset()
+    assert host.observe() == State()
+    host.crash()
+    host.reopen()
+    assert len(list(tmp_path.iterdir())) == 1
+    host.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_a_host_on_a_file_can_crash() -> None:
+    memory, durable = judged(sqlite_ordinals.PROGRAM), judged(sqlite_ordinals.PROGRAM, durable=True)
+    assert memory.crashable is None
+    assert durable.crashable is not None
+    for one in (memory, durable):
+        assert None not in (one.observable, one.reversible, one.traced)
+        one.host.close()

@@ -485,12 +485,12 @@ def _neighbours(before: State, event: Event, outcome: Outcome, after: State) -> 
     summary: Item = SummaryItem(id=event.summary)
     inside = {summary, *(event.items if isinstance(event, Replace) else _restored(outcome))}
     was, now = _outside(at, inside), _outside(then, inside)
-    for (item, *_), then_item in zip(was, now, strict=False):
-        if (item, *_) != then_item:
-            return _witness(at, label(item), "is not the same item with the same text afterwards")
-    if len(was) != len(now):
-        return _witness(at, "items outside the range", f"{len(was)} before, {len(now)} after")
-    return None
+    if was == now:
+        return None
+    for one, other in zip(was, now, strict=False):
+        if one != other:
+            return _witness(at, label(one[0]), "is not the same item with the same text afterwards")
+    return _witness(at, "items outside the range", f"{len(was)} before, {len(now)} after")
 
 
 def _restored(outcome: Outcome) -> tuple[Item, ...]:
@@ -541,10 +541,11 @@ def _loss(before: State, event: Event, outcome: Outcome, after: State) -> Witnes
     at, then = find(before, event.conversation), find(after, event.conversation)
     if at is None or then is None or at.losses is then.losses:
         return None
-    for gone in sorted(set(at.losses) - set(then.losses), key=_by_position):
+    was, now = set(at.losses), set(then.losses)
+    for gone in sorted(was - now, key=_by_position):
         return _witness(at, f"loss of {label(gone.item)}", "the record is gone")
     allowed = _may_lose(event, at)
-    for new in sorted(set(then.losses) - set(at.losses), key=_by_position):
+    for new in sorted(now - was, key=_by_position):
         if (new.cause, new.item) not in allowed:
             return _witness(at, f"loss of {label(new.item)}", f"recorded by {type(event).__name__}")
     return None
