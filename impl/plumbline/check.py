@@ -268,7 +268,7 @@ def run_task(task: Task, progress: Progress) -> EngineReport:
         )
     except PlumblineError:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever an engine raises is a fault to report
+    except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
         raise InternalError(
             f"{task.engine} on {task.machine} ended by {type(error).__name__}: {error}"

@@ -28,6 +28,12 @@ class SettingNotKept(PlumblineError):  # noqa: N818 - named for what happened
             f"{setting} is {answered!r} and not {wanted!r}: this file system or this build of "
             "SQLite cannot keep the durability that is promised; put the database on a local disk"
         )
+        self.setting = setting
+        self.wanted = wanted
+        self.answered = answered
+
+    def __reduce__(self) -> tuple[type["SettingNotKept"], tuple[str, object, object]]:
+        return SettingNotKept, (self.setting, self.wanted, self.answered)
 
 
 def open_database(path: str, migrations: tuple[str, ...] = MIGRATIONS) -> apsw.Connection:

@@ -351,6 +351,7 @@ def run_quality(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> Engin
 def _poor(found: Quality[E]) -> list[str]:
     return [
         *(f"variant not caught by its clause: {name}" for name in found.escaped),
+        *(f"variant noticed by another clause as well: {name}" for name in found.shared),
         *(f"no variant needs clause {clause}" for clause in found.idle),
         *(f"the unchanged machine breaks {clause}" for clause in found.unchanged),
         *(f"variant without a stored trace: {name}" for name in found.misplaced),

@@ -103,38 +103,51 @@ class Walk(Generic[S, E, O, C]):
 
     def expand(self, state: S, scope: C) -> Iterator[tuple[E, O, S, bool]]:
         """Take every event in ``state``; yield the steps, and whether each leads to a new state."""
-        step, seen, parents = self.machine.step, self.seen, self.parents
-        index = seen[state]
+        index = self.seen[state]
         for event in self.machine.events(state, scope):
-            after, outcome = step(state, event)
-            number = len(parents)
-            new = after is not state and seen.setdefault(after, number) == number
-            if new:
-                parents.append((index, event))
+            after, outcome = self.machine.step(state, event)
+            new = after is not state and self._is_new(after, index, event)
             yield event, outcome, after, new
 
-    def broken(self, before: S, event: E, outcome: O, after: S, *, new: bool) -> list[Broken]:
-        """Judge one step, and its state when it is new; note which reachability clauses it reaches."""
-        for sought in self.unreached:
-            if sought.reached(before, event, outcome, after):
-                self.unreached = [one for one in self.unreached if one is not sought]
-        key = type(event), outcome, after is not before
-        kind = self.kinds.get(key)
-        if kind is None:
-            judges = [one for one in self.table.of_step(event, outcome) if one.inert or key[2]]
-            kind = self.kinds[key] = Kind(judges)
-        kind.steps += 1
-        found: list[Broken] = []
-        for clause in kind.judges:
-            witness = clause.breaks(before, event, outcome, after)
-            if witness is not None:
-                found.append(Broken(clause=clause.id, witness=witness))
-        if new:
-            for one in self.table.about_states:
-                witness = one.breaks(after)
+    def _is_new(self, after: S, index: int, event: E) -> bool:
+        """Tell whether a state was not seen before; if so, note how it was reached."""
+        number = len(self.parents)
+        if self.seen.setdefault(after, number) != number:
+            return False
+        self.parents.append((index, event))
+        return True
+
+    def judge(self, state: S, scope: C, following: list[S]) -> Counterexample[E] | None:
+        """Take and judge every event in ``state`` up to the first broken clause; add new states to ``following``.
+
+        This loop is where the time goes: what is the same for all steps of a kind is looked up at once.
+        """
+        step, kinds, index = self.machine.step, self.kinds, self.seen[state]
+        for event in self.machine.events(state, scope):
+            after, outcome = step(state, event)
+            key = type(event), outcome, after is not state
+            kind = kinds.get(key) or self._kind(event, outcome, key)
+            kind.steps += 1
+            broken: list[Broken] = []
+            for clause in kind.judges:
+                witness = clause.breaks(state, event, outcome, after)
                 if witness is not None:
-                    found.append(Broken(clause=one.id, witness=witness))
-        return found
+                    broken.append(Broken(clause=clause.id, witness=witness))
+            for sought in self.unreached:
+                if sought.reached(state, event, outcome, after):
+                    self.unreached = [one for one in self.unreached if one is not sought]
+            if after is not state and self._is_new(after, index, event):
+                following.append(after)
+                broken += self.table.broken_by_state(after)
+            if broken:
+                events = (*self.trace_to(index), event)
+                return Counterexample(events=events, broken=tuple(broken))
+        return None
+
+    def _kind(self, event: E, outcome: O, key: tuple[type, O, bool]) -> Kind[S, E, O]:
+        changes = key[2]
+        judges = [one for one in self.table.of_step(event, outcome) if one.inert or changes]
+        return self.kinds.setdefault(key, Kind(judges))
 
 
 def explore(
@@ -172,13 +185,9 @@ def _next_level(
     for number, state in enumerate(level):
         if number % PROGRESS_STATES == PROGRESS_STATES - 1:
             progress(f"{len(walk.seen):,} states, {walk.transitions:,} transitions")
-        for event, outcome, after, new in walk.expand(state, scope):
-            broken = walk.broken(state, event, outcome, after, new=new)
-            if broken:
-                events = (*walk.trace_to(walk.seen[state]), event)
-                return following, Counterexample(events=events, broken=tuple(broken))
-            if new:
-                following.append(after)
+        found = walk.judge(state, scope, following)
+        if found is not None:
+            return following, found
     return following, None
 
 

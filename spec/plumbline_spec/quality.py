@@ -64,9 +64,14 @@ class Quality(Struct, Generic[E], frozen=True, kw_only=True):
         return tuple(one.variant for one in self.verdicts if not one.caught)
 
     @property
+    def shared(self) -> tuple[str, ...]:
+        """Variants that claim to be sole although another clause notices them."""
+        return tuple(one.variant for one in self.verdicts if one.escapes is False)
+
+    @property
     def holds(self) -> bool:
         """Whether every variant was caught, no clause is idle and the machine broke nothing."""
-        return not (self.escaped or self.idle or self.unchanged or self.misplaced)
+        return not (self.escaped or self.shared or self.idle or self.unchanged or self.misplaced)
 
 
 class Along(Struct, frozen=True, kw_only=True):

@@ -1,5 +1,6 @@
 """Databases: settings, versions and migrations, stored answers, a busy file."""
 
+import pickle
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -80,6 +81,12 @@ def test_a_setting_that_is_not_kept_is_an_error() -> None:
     with pytest.raises(SettingNotKept, match=r"^journal_mode is 'delete' and not 'wal': .* put"):
         open_database("")
     assert issubclass(SettingNotKept, PlumblineError)
+
+
+def test_a_setting_that_is_not_kept_can_be_told_by_another_process() -> None:
+    error = SettingNotKept("journal_mode", "wal", "delete")
+    told = pickle.loads(pickle.dumps(error))  # noqa: S301 - what was dumped here
+    assert (str(told), told.setting, told.answered) == (str(error), "journal_mode", "delete")
 
 
 def test_each_setting_is_compared_with_what_was_asked_for(
