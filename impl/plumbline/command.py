@@ -295,7 +295,14 @@ def _code(verdict: "Verdict") -> int:
 
 def main() -> None:
     """Run the command; whatever happens, a traceback does not reach the user."""
-    sys.exit(guarded(cli))
+    code = guarded(cli)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Nobody reads the output any more, as under ``| head``: what is left of it goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = INTERRUPTED
+    sys.exit(code)
 
 
 def guarded(command: Callable[..., object], args: list[str] | None = None) -> int:
@@ -316,7 +323,7 @@ def guarded(command: Callable[..., object], args: list[str] | None = None) -> in
     except CouldNotFinish as error:
         return _say(str(error), UNFINISHED)
     except BrokenPipeError:
-        return _unheard()
+        return INTERRUPTED
     except OSError as error:
         return _say(f"the system refused: {error}", UNFINISHED)
     except Exception as error:  # noqa: BLE001 - the last resort: exit code 70 and not a traceback
@@ -326,12 +333,6 @@ def guarded(command: Callable[..., object], args: list[str] | None = None) -> in
             INTERNAL,
         )
     return HOLDS
-
-
-def _unheard() -> int:
-    """End quietly when nobody reads the output any more, as under ``plumbline machines | head``."""
-    sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - until the end
-    return INTERRUPTED
 
 
 def _say(message: str, code: int) -> int:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
+from typing_extensions import override
 
 from plumbline.check import CheckReport, Told
 from plumbline_spec.report import EngineReport, Finding, Verdict
@@ -24,11 +25,19 @@ MAX_DIFFERENCES = 10
 PLAIN_WIDTH = 140
 
 
+class _Console(Console):
+    """A console on which the command decides how it ends when nobody reads any more."""
+
+    @override
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def console(*, stderr: bool = False) -> Console:
     """Return a console for standard output, or standard error; a pipe gets a fixed width."""
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else PLAIN_WIDTH
-    return Console(stderr=stderr, width=width, highlight=False, soft_wrap=False)
+    return _Console(stderr=stderr, width=width, highlight=False, soft_wrap=False)
 
 
 def write_json(document: object) -> None:

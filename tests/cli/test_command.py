@@ -4,7 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import apsw
@@ -66,14 +66,13 @@ Run = Callable[..., Ran]
 
 
 @pytest.fixture
-def run(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Iterator[Run]:
-    """Return a function that runs the command in an empty folder, with a profile that does little."""
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Return a function that runs the command in an empty folder; every profile does little."""
     case = registry.ordinals_case()
     little = {name: Scopes(explore=(FULL,), descend=(LITTLE,), diff=LITTLE) for name in case.scopes}
     monkeypatch.setattr(registry, "ordinals_case", lambda: replace(case, scopes=little))
-    monkeypatch.setattr(profiles, "PROFILES", {name: TINY for name in profiles.PROFILES})
+    monkeypatch.setattr(profiles, "PROFILES", dict.fromkeys(profiles.PROFILES, TINY))
+    monkeypatch.setattr("plumbline_spec.lockstep.MAX_BATCHES", 1)  # the minimum and no more
     monkeypatch.chdir(tmp_path)
 
     def runs(*args: str | Path) -> Ran:
@@ -83,7 +82,7 @@ def run(
         assert "Traceback" not in captured.out + captured.err
         return Ran(code=code, out=captured.out, err=captured.err)
 
-    yield runs
+    return runs
 
 
 def check(run: Run, *args: str | Path) -> Ran:
@@ -117,7 +116,7 @@ def test_help_loads_neither_a_database_nor_hypothesis_nor_tables() -> None:
         "import sys; from plumbline.command import cli, guarded;"
         "code = guarded(cli, ['--help']);"
         "slow = {'apsw', 'hypothesis', 'rich', 'plumbline_models'} & set(sys.modules);"
-        "sys.exit(code or ', '.join(sorted(slow)))"
+        "sys.exit(code or ', '.join(sorted(slow)) or 0)"
     )
     ended = subprocess.run(  # noqa: S603 - this interpreter, and the text above
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
@@ -278,6 +277,11 @@ def test_a_trace_of_a_variant_breaks_its_clause(run: Run, tmp_path: Path) -> Non
     assert "ORD-3" in ran.out
 
 
+def headed(machine: str, rules: str = "SPEC") -> bytes:
+    header = {"plumbline": "trace", "format": 1, "machine": machine, "rules": rules}
+    return json.dumps(header).encode() + b"\n"
+
+
 @pytest.mark.parametrize(
     ("content", "what"),
     [
@@ -286,18 +290,10 @@ def test_a_trace_of_a_variant_breaks_its_clause(run: Run, tmp_path: Path) -> Non
         (b"\xff\xfe", "line 1: invalid UTF-8"),
         (b'{"plumbline":"trace"}\n', "line 1: "),
         (b'{"plumbline":"trace","format":99,"machine":"ordinals","rules":"SPEC"}', "format 99"),
-        (b'{"plumbline":"trace","format":1,"machine":"ledger","rules":"SPEC"}', "no machine"),
-        (b'{"plumbline":"trace","format":1,"machine":"ordinals","rules":"NEVER"}', "no rule set"),
-        (
-            b'{"plumbline":"trace","format":1,"machine":"ordinals","rules":"SPEC"}\n'
-            b'{"plumbline":"trace","format":1,"machine":"ledger","rules":"SPEC"}',
-            "traces of ledger and of ordinals",
-        ),
-        (
-            b'{"plumbline":"trace","format":1,"machine":"ordinals","rules":"SPEC"}\n'
-            b'{"event":{"type":"ordinals.Opem"},"outcome":{},"digest":""}',
-            "line 2: ",
-        ),
+        (headed("ledger"), "no machine"),
+        (headed("ordinals", "NEVER"), "no rule set"),
+        (headed("ordinals") + headed("ledger"), "traces of ledger and of ordinals"),
+        (headed("ordinals") + b'{"event":{},"outcome":{},"digest":""}', "line 2: "),
         (longest_vector()[1], "it has no header"),
     ],
 )
@@ -345,7 +341,11 @@ def test_filled_vectors_are_written_with_the_index_of_clauses(
     (tmp_path / "spec" / "clauses.md").unlink()
     made = [Generated(path="schemas/ordinals.schema.json", content=b"{}")]
     monkeypatch.setattr(generate, "checkout", lambda: tmp_path)
-    monkeypatch.setattr(generate, "generated", lambda *_: made)
+
+    def generated(*_: object) -> list[Generated]:
+        return made
+
+    monkeypatch.setattr(generate, "generated", generated)
     ran = run("vectors", "fill", "ordinals")
     assert ran.code == 0
     assert (tmp_path / "spec" / made[0].path).read_bytes() == b"{}"
@@ -479,7 +479,6 @@ def test_what_a_command_raises_ends_in_an_exit_code(
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(sys, "stdout", sys.stdout)
         patch.setattr("plumbline.registry.chosen", broken)
         ran = run("machines")
     assert ran.code == code
@@ -501,6 +500,19 @@ def test_two_processes_run_what_one_does(tmp_path: Path) -> None:
     assert document["holds"] is True
     assert [one["engine"] for one in document["engines"]] == ["quality", "vectors"]
     assert "ordinals vectors: done" in ended.stderr
+
+
+def test_output_that_nobody_reads_ends_quietly() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "plumbline", "machines"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 130
 
 
 # Transcripts

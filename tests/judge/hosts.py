@@ -284,6 +284,26 @@ class ForgetsOnReopen(Locker):
         self._answers.clear()
 
 
+class WearsOut(Locker):
+    """Once it was opened again, answers a request id again and applies the event again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._worn = False
+
+    @override
+    def reopen(self) -> None:
+        self._worn = True
+
+    @override
+    def step(self, event: Event, request: RequestId | None = None) -> Outcome:
+        known = request in self._answers
+        outcome = super().step(event, request)
+        if known and self._worn:
+            super().step(event)
+        return outcome
+
+
 class CannotReopen(Locker):
     """Cannot be opened again."""
 
