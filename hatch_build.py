@@ -1,6 +1,7 @@
 """Put chapters, schemas, vectors and variant traces inside standard wheels.
 
-An editable install is one static ``.pth`` and reads them from the checkout, so it gets nothing here.
+An editable install is one static ``.pth`` and reads them from the checkout, so it gets nothing
+here.
 """
 
 from pathlib import Path

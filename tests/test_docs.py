@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
-import msgspec
 import pytest
-from jsonschema import ValidationError, validate
 
 from plumbline.command import cli
 from plumbline.generate import generated
@@ -17,9 +15,8 @@ from plumbline_models import ordinals
 from plumbline_spec.chapters import ChapterClause, clause_index, clauses_in, table_rows
 from plumbline_spec.envelope import CLAUSES as ENVELOPE
 from plumbline_spec.subject import Subject
+from tests.plans import ROOT, SPEC
 
-ROOT = Path(__file__).parents[1]
-SPEC = ROOT / "spec"
 PAGES = ("README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "spec/README.md", "spec/ordinals.md")
 
 every_machine = pytest.mark.parametrize("one", subjects(), ids=lambda one: one.name)
@@ -79,7 +76,7 @@ def unknown_to(group: click.Group, words: list[str]) -> list[str]:
             if word not in command.commands:
                 return [word]
             command = command.commands[word]
-    known = {name for one in command.get_params(click.Context(command)) for name in one.opts}
+    known = {"--help", *(name for one in command.params for name in one.opts)}
     options = [word.partition("=")[0] for word in words if word.startswith("--")]
     return [option for option in options if option not in known]
 
@@ -196,41 +193,6 @@ def test_vectors_and_variant_traces_are_current(one: Subject) -> None:
     """Makes them all afresh, which takes longer than any other test."""
     files = generated(one, SPEC, lambda _machine, _engine, _said: None)
     assert [file.path for file in files if (SPEC / file.path).read_bytes() != file.content] == []
-
-
-@every_machine
-def test_every_step_of_the_vectors_is_valid_by_the_schema(one: Subject) -> None:
-    steps = list(recorded(SPEC / "vectors" / f"{one.name}.jsonl"))
-    assert steps
-    whole = [{key: step[key] for key in ("event", "outcome", "state")} for step in steps]
-    validate(whole, list_of(one.schema))
-
-
-@every_machine
-def test_a_field_that_the_schema_does_not_have_is_refused(one: Subject) -> None:
-    step = next(recorded(SPEC / "vectors" / f"{one.name}.jsonl"))
-    assert "digest" in step
-    with pytest.raises(ValidationError):
-        validate([step], list_of(one.schema))
-
-
-def list_of(schema: bytes) -> dict[str, object]:
-    """Return the schema of a list of what ``schema`` describes."""
-    fields: dict[str, object] = msgspec.json.decode(schema)
-    return {**fields, "$ref": "#/$defs/list", "$defs": with_list(fields)}
-
-
-def with_list(fields: dict[str, object]) -> dict[str, object]:
-    definitions = msgspec.convert(fields["$defs"], dict[str, object])
-    return {**definitions, "list": {"type": "array", "items": {"$ref": fields["$ref"]}}}
-
-
-def recorded(vectors: Path) -> Iterator[dict[str, object]]:
-    """Yield the steps of a file of traces."""
-    for line in vectors.read_bytes().splitlines():
-        fields: dict[str, object] = msgspec.json.decode(line)
-        if "plumbline" not in fields:
-            yield fields
 
 
 # Commands

@@ -24,7 +24,7 @@ class PairCount(Struct, frozen=True, kw_only=True):
 
 
 class ClauseCount(Struct, frozen=True, kw_only=True):
-    """How often a clause was exercised: states judged, or steps it applied to, and those that changed something."""
+    """How often a clause was exercised: in how many states or steps, and how many changed."""
 
     clause: str
     steps: int
@@ -32,16 +32,16 @@ class ClauseCount(Struct, frozen=True, kw_only=True):
 
 
 class Covered(Struct, frozen=True, kw_only=True):
-    """The result of a ``Coverage``: what was exercised, and what of the machine's table never was."""
+    """The result of a ``Coverage``: what was exercised, and what of the table never was."""
 
     pairs: tuple[PairCount, ...] = ()
     clauses: tuple[ClauseCount, ...] = ()
     missing_pairs: tuple[tuple[str, str], ...] = ()
     """Rows of the machine's table that no step had."""
     unlisted_pairs: tuple[tuple[str, str], ...] = ()
-    """Pairs that occurred and are not in the table; each is a fault of the table or of the machine."""
+    """Pairs that occurred and are not in the table: a fault of the table or of the machine."""
     idle_clauses: tuple[str, ...] = ()
-    """Clauses about a step that applied to no step which changed something, and clauses never reached."""
+    """Clauses that applied to no step which changed something, and clauses never reached."""
 
 
 class Coverage(Generic[S, E, O, C]):
@@ -51,7 +51,7 @@ class Coverage(Generic[S, E, O, C]):
         self._machine = machine
         self._table: ClauseTable[S, E, O] = ClauseTable(machine.clauses)
         self.pairs: Counter[tuple[str, str]] = Counter()
-        self._typed: Counter[tuple[type, type, bool]] = Counter()
+        self.typed: Counter[tuple[type, type, bool]] = Counter()
         self.states = 0
         self.reached: Counter[str] = Counter()
 
@@ -59,7 +59,7 @@ class Coverage(Generic[S, E, O, C]):
         """Count one step."""
         self.pairs[type(event).__name__, self._machine.outcome_name(outcome)] += 1
         changes = after is not before and after != before
-        self._typed[type(event), type(outcome), changes] += 1
+        self.typed[type(event), type(outcome), changes] += 1
         self.states += 1
         for clause in self._table.sometimes:
             if clause.reached(before, event, outcome, after):
@@ -68,17 +68,17 @@ class Coverage(Generic[S, E, O, C]):
     def add(self, other: "Coverage[S, E, O, C]") -> None:
         """Count the steps of another coverage of the same machine as well."""
         self.pairs.update(other.pairs)
-        self._typed.update(other._typed)
+        self.typed.update(other.typed)
         self.reached.update(other.reached)
         self.states += other.states
 
     def count(
         self, pairs: Counter[tuple[type, O, bool]], reached: Iterable[str], states: int
     ) -> None:
-        """Count steps that an engine tallied by (event type, outcome, whether the state changed)."""
+        """Count steps that an engine tallied by event type, outcome and whether it changed."""
         for (event, outcome, changes), steps in pairs.items():
             self.pairs[event.__name__, self._machine.outcome_name(outcome)] += steps
-            self._typed[event, type(outcome), changes] += steps
+            self.typed[event, type(outcome), changes] += steps
         self.reached.update(reached)
         self.states += states
 
@@ -109,7 +109,7 @@ class Coverage(Generic[S, E, O, C]):
             judged = {
                 changes: sum(
                     steps
-                    for (event, outcome, changed), steps in self._typed.items()
+                    for (event, outcome, changed), steps in self.typed.items()
                     if changed == changes and one.applies(event, outcome)
                 )
                 for changes in (False, True)

@@ -1,9 +1,10 @@
 """Explore: every reachable state of a small scope, breadth first.
 
-Theory of operation. From the initial state, every event that ``Machine.events`` offers is taken; a state that was not
-seen before joins the next level. State clauses are judged once in each state, step clauses once on each transition
-that they apply to. Because the walk is breadth first, the trace to the first broken clause is a shortest one. A
-refusal hands back the very state it got, so it costs a comparison of identity and no more.
+Theory of operation. From the initial state, every event that ``Machine.events`` offers is taken; a
+state that was not seen before joins the next level. State clauses are judged once in each state,
+step clauses once on each transition that they apply to. Because the walk is breadth first, the
+trace to the first broken clause is a shortest one. A refusal hands back the very state it got, so
+it costs a comparison of identity and no more.
 """
 
 import gc
@@ -54,7 +55,7 @@ class Exploration(Struct, Generic[S, E, O, C], frozen=True, kw_only=True):
     counterexample: Counterexample[E] | None
     coverage: Coverage[S, E, O, C]
     fingerprint: int | None = None
-    """The sum of the digests of all states, equal for equal sets of states; None when not asked for."""
+    """The sum of the digests of all states, equal for equal sets; None when not asked for."""
 
     @property
     def complete(self) -> bool:
@@ -68,7 +69,7 @@ class Exploration(Struct, Generic[S, E, O, C], frozen=True, kw_only=True):
 
 
 class Kind(Generic[S, E, O]):
-    """The steps of one type of event with one outcome, those that change the state or those that do not."""
+    """Steps of one type of event with one outcome: all change the state, or none does."""
 
     __slots__ = ("judges", "steps")
 
@@ -118,9 +119,10 @@ class Walk(Generic[S, E, O, C]):
         return True
 
     def judge(self, state: S, scope: C, following: list[S]) -> Counterexample[E] | None:
-        """Take and judge every event in ``state`` up to the first broken clause; add new states to ``following``.
+        """Take and judge every event in ``state``; add new states to ``following``.
 
-        This loop is where the time goes: what is the same for all steps of a kind is looked up at once.
+        This loop is where the time goes: what is the same for all steps of a kind is looked up at
+        once.
         """
         step, kinds, index = self.machine.step, self.kinds, self.seen[state]
         for event in self.machine.events(state, scope):
@@ -136,12 +138,14 @@ class Walk(Generic[S, E, O, C]):
             for sought in self.unreached:
                 if sought.reached(state, event, outcome, after):
                     self.unreached = [one for one in self.unreached if one is not sought]
-            if after is not state and self._is_new(after, index, event):
-                following.append(after)
+            new = after is not state and self._is_new(after, index, event)
+            if new:
                 broken += self.table.broken_by_state(after)
             if broken:
                 events = (*self.trace_to(index), event)
                 return Counterexample(events=events, broken=tuple(broken))
+            if new:
+                following.append(after)
         return None
 
     def _kind(self, event: E, outcome: O, key: tuple[type, O, bool]) -> Kind[S, E, O]:

@@ -285,7 +285,7 @@ class ForgetsOnReopen(Locker):
 
 
 class WearsOut(Locker):
-    """Once it was opened again, answers a request id again and applies the event again."""
+    """Once it was opened again, answers a request id again and loses its coins."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -300,7 +300,7 @@ class WearsOut(Locker):
         known = request in self._answers
         outcome = super().step(event, request)
         if known and self._worn:
-            super().step(event)
+            super().step(Clear())
         return outcome
 
 

@@ -8,7 +8,7 @@ from plumbline_spec.data import spec_folder
 from plumbline_spec.envelope import CLAUSES, Envelope, envelope
 from plumbline_spec.errors import CouldNotFinish, RequestReused
 from plumbline_spec.host import RequestId
-from plumbline_spec.toy import Clear, Deposit, Event, Withdraw, host, machine
+from plumbline_spec.toy import Deposit, Event, Withdraw, host, machine
 from tests.judge.hosts import (
     FULL_DAY,
     AnswersIdsOtherwise,
@@ -26,8 +26,8 @@ from tests.judge.hosts import (
     Obliging,
     Raises,
     Repeats,
-    ToyFactory,
     Touchy,
+    ToyFactory,
     WearsOut,
     trace_of,
     traced,

@@ -1,18 +1,22 @@
-"""Ordinals: the ordered list of messages and summaries that stands for a conversation (chapter ``spec/ordinals.md``).
+"""Ordinals: the ordered list of messages and summaries that stands for a conversation.
 
-Theory of operation. A conversation stores messages, each with a sequence number that is never reused. Its active
-context is an ordered list of items, each a message or a summary, each at an ordinal. Replacing adjacent items by a
-summary shortens the list and loses nothing, because the summary's lineage names exactly what it replaced; rolling the
-replacement back puts exactly that back. What leaves the context otherwise (pruned, forgotten) is recorded item by item.
+Chapter ``spec/ordinals.md``.
+
+Theory of operation. A conversation stores messages, each with a sequence number that is never
+reused. Its active context is an ordered list of items, each a message or a summary, each at an
+ordinal. Replacing adjacent items by a summary shortens the list and loses nothing, because the
+summary's lineage names exactly what it replaced; rolling the replacement back puts exactly that
+back. What leaves the context otherwise (pruned, forgotten) is recorded item by item.
 
 States    ``State`` of ``Conversation``s: messages, summaries, context, losses, next sequence number
 Events    ``Open`` ``Append`` ``Replace`` ``RollBack`` ``Prune`` ``Forget``
 Outcomes  ``Opened`` ``Appended`` ``Replaced`` ``RolledBack`` ``Pruned`` ``Forgotten`` ``Refused``
-Clauses   ORD-1 to ORD-9 about states, ORD-10 to ORD-17 and ORD-22 to ORD-28 about steps, ORD-18 to ORD-21 about
-          what is reached; their predicates are in ``clauses``
+Clauses   ORD-1 to ORD-9 about states, ORD-10 to ORD-17 and ORD-22 to ORD-28 about steps,
+          ORD-18 to ORD-21 about what is reached; their predicates are in ``clauses``
 
-``Failed`` is the outcome of a database constraint that an event ran into. No event of the specification has it; it is
-here so that rule sets which really failed can say so (ORD-16 forbids it).
+``Failed`` is the outcome of a database constraint that an event ran into. No event of the
+specification has it; it is here so that rule sets which really failed can say so (ORD-16 forbids
+it).
 """
 
 from collections.abc import Callable, Iterator
@@ -27,6 +31,7 @@ from plumbline_models.ordinals.clauses import clauses
 from plumbline_models.ordinals.scope import Scope, choices, in_scope
 from plumbline_models.ordinals.transitions import step
 from plumbline_models.ordinals.values import (
+    SPEC,
     Append,
     Appended,
     Cause,
@@ -58,7 +63,6 @@ from plumbline_models.ordinals.values import (
     RollBack,
     RolledBack,
     Rules,
-    SPEC,
     Sequence,
     State,
     Summary,
@@ -67,6 +71,8 @@ from plumbline_models.ordinals.values import (
 )
 
 __all__ = [
+    "RULE_SETS",
+    "SPEC",
     "Append",
     "Appended",
     "Cause",
@@ -92,7 +98,6 @@ __all__ = [
     "Placed",
     "Prune",
     "Pruned",
-    "RULE_SETS",
     "Reason",
     "Record",
     "Refused",
@@ -101,7 +106,6 @@ __all__ = [
     "RollBack",
     "RolledBack",
     "Rules",
-    "SPEC",
     "Scope",
     "Sequence",
     "State",
@@ -155,7 +159,7 @@ def machine(rules: Rules = SPEC) -> Machine:
 
 
 def assembled(rules_name: str, one_step: Step, initial: State = State()) -> Machine:  # noqa: B008 - immutable
-    """Return ordinals with another step or another initial state: how the variants of ``history`` are made."""
+    """Return ordinals with another step or initial state: how variants are made."""
     return contract.Machine(
         name="ordinals",
         rules_name=rules_name,

@@ -1,4 +1,7 @@
-"""The clauses of ordinals, each as a predicate that names its witness (chapter ``spec/ordinals.md``, "Clauses")."""
+"""The clauses of ordinals, each as a predicate that names its witness.
+
+Chapter ``spec/ordinals.md``, "Clauses".
+"""
 
 from collections import Counter
 from collections.abc import Callable
@@ -59,40 +62,43 @@ def _about_states() -> tuple[StateClause[State], ...]:
         StateClause(
             id="ORD-3",
             title="one place",
-            sentence="An item MUST stand in the context at most once, and not at all while a summary covers it.",
+            sentence="An item MUST stand in the context at most once, and not at all while a"
+            " summary covers it.",
             breaks=_each(_one_place),
         ),
         StateClause(
             id="ORD-4",
             title="one cover",
-            sentence="An item that does not stand in the context and is a source of a summary MUST be a source"
-            " of exactly one.",
+            sentence="An item that does not stand in the context and is a source of a summary MUST"
+            " be a source of exactly one.",
             breaks=_each(_one_cover),
         ),
         StateClause(
             id="ORD-5",
             title="lossless",
-            sentence="Expanding every item of the context through its lineage MUST yield the stored messages,"
-            " in order, once each, less those that were pruned.",
+            sentence="Expanding every item of the context through its lineage MUST yield the stored"
+            " messages, in order, once each, less those that were pruned.",
             breaks=_each(_lossless),
         ),
         StateClause(
             id="ORD-6",
             title="reference",
-            sentence="Every item that a context or a lineage names MUST be stored in the same conversation.",
+            sentence="Every item that a context or a lineage names MUST be stored in the same"
+            " conversation.",
             breaks=_each(_reference),
         ),
         StateClause(
             id="ORD-7",
             title="depth",
-            sentence="The depth of a summary MUST be one more than the greatest depth of its sources, a message"
-            " counting as -1; hence lineage is acyclic.",
+            sentence="The depth of a summary MUST be one more than the greatest depth of its"
+            " sources, a message counting as -1; hence lineage is acyclic.",
             breaks=_each(_depth),
         ),
         StateClause(
             id="ORD-8",
             title="identity",
-            sentence="An id MUST name at most one message and at most one summary of all conversations.",
+            sentence="An id MUST name at most one message and at most one summary of all"
+            " conversations.",
             breaks=_identity,
             between_parts=True,
         ),
@@ -110,7 +116,8 @@ def _about_steps(step: Step) -> tuple[StepClause[State, Event, Outcome], ...]:
         StepClause(
             id="ORD-10",
             title="search",
-            sentence="A search over all messages MUST answer the same before and after a replacement and a rollback.",
+            sentence="A search over all messages MUST answer the same before and after a"
+            " replacement and a rollback.",
             events=(Replace, RollBack),
             outcomes=(Replaced, RolledBack),
             breaks=_search,
@@ -126,8 +133,8 @@ def _about_steps(step: Step) -> tuple[StepClause[State, Event, Outcome], ...]:
         StepClause(
             id="ORD-12",
             title="revert",
-            sentence="Replacing again what a rollback restored, by the same summary, MUST restore the whole"
-            " state before the rollback.",
+            sentence="Replacing again what a rollback restored, by the same summary, MUST restore"
+            " the whole state before the rollback.",
             events=(RollBack,),
             outcomes=(RolledBack,),
             breaks=lambda before, event, _outcome, after: _revert(step, before, event, after),
@@ -135,7 +142,8 @@ def _about_steps(step: Step) -> tuple[StepClause[State, Event, Outcome], ...]:
         StepClause(
             id="ORD-13",
             title="neighbours",
-            sentence="Items outside a replaced or restored range MUST keep their identity, their text and their order.",
+            sentence="Items outside a replaced or restored range MUST keep their identity, their"
+            " text and their order.",
             events=(Replace, RollBack),
             outcomes=(Replaced, RolledBack),
             breaks=_neighbours,
@@ -164,15 +172,15 @@ def _about_steps(step: Step) -> tuple[StepClause[State, Event, Outcome], ...]:
         StepClause(
             id="ORD-17",
             title="loss",
-            sentence="A loss MUST be recorded only by the prune or the forget that takes the item, and the"
-            " record MUST stay.",
+            sentence="A loss MUST be recorded only by the prune or the forget that takes the item,"
+            " and the record MUST stay.",
             breaks=_loss,
         ),
         StepClause(
             id="ORD-22",
             title="verbatim",
-            sentence="A stored message MUST stay as it is until a forget names it, and that forget MUST"
-            " record it.",
+            sentence="A stored message MUST stay as it is until a forget names it, and that forget"
+            " MUST record it.",
             breaks=_verbatim,
         ),
         StepClause(
@@ -184,8 +192,8 @@ def _about_steps(step: Step) -> tuple[StepClause[State, Event, Outcome], ...]:
         StepClause(
             id="ORD-24",
             title="append",
-            sentence="An append MUST leave the context as it was and put its messages behind it, in the"
-            " order given.",
+            sentence="An append MUST leave the context as it was and put its messages behind it, in"
+            " the order given.",
             events=(Append,),
             outcomes=(Appended,),
             breaks=_appended,
@@ -193,8 +201,8 @@ def _about_steps(step: Step) -> tuple[StepClause[State, Event, Outcome], ...]:
         StepClause(
             id="ORD-25",
             title="prune",
-            sentence="A prune MUST leave in the context the summaries of at least the retained depth, and"
-            " nothing else.",
+            sentence="A prune MUST leave in the context the summaries of at least the retained"
+            " depth, and nothing else.",
             events=(Prune,),
             outcomes=(Pruned,),
             breaks=_pruned,
@@ -210,16 +218,16 @@ def _about_steps(step: Step) -> tuple[StepClause[State, Event, Outcome], ...]:
         StepClause(
             id="ORD-27",
             title="kept",
-            sentence="An append, a prune and a forget MUST leave as it is every summary that stands in the"
-            " context, is a source, or was pruned.",
+            sentence="An append, a prune and a forget MUST leave as it is every summary that stands"
+            " in the context, is a source, or was pruned.",
             events=(Append, Prune, Forget),
             breaks=_kept,
         ),
         StepClause(
             id="ORD-28",
             title="report",
-            sentence="An outcome MUST report what the step did: where messages stand, which depth a summary"
-            " has, which items came back or left.",
+            sentence="An outcome MUST report what the step did: where messages stand, which depth a"
+            " summary has, which items came back or left.",
             outcomes=(Appended, Replaced, RolledBack, Pruned, Forgotten),
             breaks=_report,
         ),
@@ -251,7 +259,8 @@ def _about_reach() -> tuple[SometimesClause[State, Event, Outcome], ...]:
         SometimesClause(
             id="ORD-21",
             title="two conversations",
-            sentence="Sometimes a message is appended beside another conversation that has a context.",
+            sentence="Sometimes a message is appended beside another conversation that has a"
+            " context.",
             reached=_two_conversations,
         ),
     )
@@ -690,7 +699,7 @@ def _where(then: Conversation, messages: set[MessageId]) -> Outcome | None:
 def _left(at: Conversation, then: Conversation) -> tuple[Item, ...]:
     """Return the items that stand in the context of ``at`` and not in that of ``then``."""
     standing = {entry.item for entry in then.context}
-    return tuple(entry.item for entry in at.context if entry.item not in standing)
+    return tuple([entry.item for entry in at.context if entry.item not in standing])
 
 
 def _expect(at: Conversation, wanted: list[Item], then: Conversation) -> Witness | None:

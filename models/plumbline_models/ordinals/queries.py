@@ -27,7 +27,7 @@ def find(state: State, conversation: ConversationId) -> Conversation | None:
 
 
 def settle(state: State, changed: Conversation) -> State:
-    """Return the state in which ``changed`` stands for the conversation of its id; all others stay."""
+    """Return the state with ``changed`` for the conversation of its id; all others stay."""
     settled = [changed if one.id == changed.id else one for one in state.conversations]
     return State(conversations=tuple(settled))
 
@@ -46,10 +46,10 @@ def summary_of(at: Conversation, summary: SummaryId) -> Summary | None:
 
 
 def expand(at: Conversation, item: Item) -> tuple[MessageId, ...]:
-    """Return the messages that an item stands for, through its lineage, in the order of the lineage.
+    """Return the messages that an item stands for, through its lineage and in its order.
 
-    A message that is not stored stands for itself and a summary that is not stored for nothing. A lineage that
-    leads back to itself is followed once.
+    A message that is not stored stands for itself and a summary that is not stored for nothing. A
+    lineage that leads back to itself is followed once.
     """
     if isinstance(item, MessageItem):
         return (item.id,)
@@ -69,7 +69,7 @@ def expand(at: Conversation, item: Item) -> tuple[MessageId, ...]:
 
 
 def position(at: Conversation, item: Item) -> Sequence:
-    """Return the sequence number of the first message that an item covers; 0 when it covers none."""
+    """Return the sequence number of the first message that an item covers, or 0."""
     for message in expand(at, item)[:1]:
         for stored in at.messages:
             if stored.id == message:

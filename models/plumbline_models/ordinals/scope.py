@@ -1,4 +1,4 @@
-"""What is worth trying in a state of ordinals: every event of a small scope, and values for strategies."""
+"""What is worth trying in a state of ordinals: events of a scope, values for strategies."""
 
 from collections.abc import Iterator
 from itertools import groupby
@@ -45,7 +45,7 @@ class Scope(Struct, frozen=True, kw_only=True):
 
 
 def in_scope(state: State, scope: Scope) -> Iterator[Event]:
-    """Yield every event worth trying in ``state`` within ``scope``; fresh ids are the least unused ones."""
+    """Yield every event worth trying in ``state``; fresh ids are the least unused ones."""
     if len(state.conversations) < scope.conversations:
         yield Open(conversation=ConversationId(f"c{len(state.conversations) + 1}"))
     summary = _fresh_summary(state, scope.summaries)

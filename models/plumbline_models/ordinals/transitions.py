@@ -1,4 +1,7 @@
-"""The step of ordinals: one function an event, guards in the chapter's order (chapter ``spec/ordinals.md``, "Events")."""
+"""The step of ordinals: one function an event, guards in the chapter's order.
+
+Chapter ``spec/ordinals.md``, "Events".
+"""
 
 from collections.abc import Iterable
 from typing import assert_never
@@ -12,7 +15,6 @@ from plumbline_models.ordinals.values import (
     Appended,
     Cause,
     Conversation,
-    ConversationId,
     Depth,
     Event,
     Failed,
@@ -49,7 +51,8 @@ from plumbline_models.ordinals.values import (
 def step(rules: Rules, state: State, event: Event) -> tuple[State, Outcome]:
     """Apply one event (chapter, "Events").
 
-    Total: every event in every state has an outcome. ``Refused`` and ``Failed`` return ``state`` itself.
+    Total: every event in every state has an outcome. ``Refused`` and ``Failed`` return ``state``
+    itself.
     """
     if isinstance(event, Open):
         return _open(state, event)
@@ -150,7 +153,7 @@ def _depth(at: Conversation, item: Item) -> int:
 
 
 def _removed(rules: Rules, at: Conversation, event: Replace) -> list[Placed]:
-    """Return the entries to remove: those named, or, without the stale check, those that stand there now."""
+    """Return the entries named; without the stale check, those that stand there now."""
     if rules.stale_check or event.first is None or event.last is None:
         return [entry for entry in at.context if entry.item in event.items]
     return [entry for entry in at.context if event.first <= entry.ordinal <= event.last]

@@ -171,7 +171,7 @@ class RollBack(Struct, frozen=True, kw_only=True, tag="ordinals.RollBack"):
 
 
 class Prune(Struct, frozen=True, kw_only=True, tag="ordinals.Prune"):
-    """Start a new session: take every message out of the context, and every summary that is too shallow."""
+    """Start a new session: every message leaves the context, and every shallow summary."""
 
     conversation: _Conversation
     retain_depth: (
@@ -273,17 +273,17 @@ class Numbering(Enum):
     COUNTER = "counter"
     """From a stored counter that never goes back."""
     MAX_PLUS_ONE = "max_plus_one"
-    """One more than the last position in the context; a replaced tail lowers it (variant MAX_PLUS_ONE)."""
+    """One more than the last position in the context; a replaced tail lowers it."""
 
 
 class Rules(Struct, frozen=True, kw_only=True):
-    """The decision points at which released systems differ; ``SPEC`` is this specification's choice."""
+    """The decision points at which released systems differ; ``SPEC`` is the specification's."""
 
     name: str
     closing: Closing = Closing.RANKS
     numbering: Numbering = Numbering.COUNTER
     stale_check: bool = True
-    """False: a replacement removes whatever stands at the ordinals it names (lossless-claw, all releases)."""
+    """False: a replacement removes what stands at its ordinals (lossless-claw, all releases)."""
     prune_closes: bool = True
     """False: pruning and forgetting leave gaps (lossless-claw, all releases)."""
     prune_records: bool = True
