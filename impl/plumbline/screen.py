@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import msgspec
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 from typing_extensions import override
@@ -93,7 +94,10 @@ def show_check(report: CheckReport, *, tables: bool) -> None:
         _show_trouble(out, report, engine)
     out.print(_check_table(report))
     for path in report.kept:
-        out.print(f"kept [bold]{path}[/]; repeat it with: plumbline replay {path}", soft_wrap=True)
+        out.print(
+            f"kept [bold]{escape(path)}[/]; repeat it with: plumbline replay {escape(path)}",
+            soft_wrap=True,
+        )
     word = {Verdict.HOLDS: "holds", Verdict.BROKEN: "BROKEN"}.get(report.verdict, "UNFINISHED")
     colour = COLOURS[report.verdict]
     out.print(
@@ -104,7 +108,7 @@ def show_check(report: CheckReport, *, tables: bool) -> None:
 def _show_trouble(out: Console, report: CheckReport, engine: EngineReport) -> None:
     if not engine.holds:
         for detail in engine.details:
-            out.print(f"[red]{engine.machine} {engine.engine}[/]: {detail}", soft_wrap=True)
+            out.print(f"[red]{engine.machine} {engine.engine}[/]: {escape(detail)}", soft_wrap=True)
     for finding in engine.findings:
         show_finding(out, finding, f"{engine.machine} {engine.engine}")
     if engine.findings:
@@ -116,7 +120,7 @@ def _show_trouble(out: Console, report: CheckReport, engine: EngineReport) -> No
 
 def show_finding(out: Console, finding: Finding, where: str) -> None:
     """Show a failure: what is broken and its witness, the trace, and where the two sides differ."""
-    out.print(f"[bold red]{where}: {_safe(finding.name)}[/]", soft_wrap=True)
+    out.print(f"[bold red]{where}: {escape(finding.name)}[/]", soft_wrap=True)
     out.print(Text(f"  {finding.detail}"), soft_wrap=True)
     if finding.rows:
         out.print(_trace_table([(str(r.step), r.event, r.outcome) for r in finding.rows]))
@@ -125,10 +129,6 @@ def show_finding(out: Console, finding: Finding, where: str) -> None:
         for one in finding.differences[:MAX_DIFFERENCES]:
             table.add_row(Text(one.path), Text(one.machine), Text(one.host))
         out.print(table)
-
-
-def _safe(text: str) -> str:
-    return text.replace("[", "\\[")
 
 
 def _trace_table(rows: Sequence[tuple[str, str, str]]) -> Table:
@@ -173,7 +173,7 @@ def show_engine(report: EngineReport) -> None:
     """Show one engine's report."""
     out = console()
     colour = COLOURS[report.verdict]
-    out.print(f"[{colour}]{report.verdict.value}[/]: {report.machine}, {report.summary}")
+    out.print(f"[{colour}]{report.verdict.value}[/]: {report.machine}, {escape(report.summary)}")
     for detail in report.details:
         out.print(Text(f"  {detail}"), soft_wrap=True)
     for finding in report.findings:

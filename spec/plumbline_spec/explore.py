@@ -9,7 +9,7 @@ it costs a comparison of identity and no more.
 
 import gc
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
@@ -140,13 +140,20 @@ class Walk(Generic[S, E, O, C]):
                     self.unreached = [one for one in self.unreached if one is not sought]
             new = after is not state and self._is_new(after, index, event)
             if new:
-                broken += self.table.broken_by_state(after)
+                broken += self._broken_by(after)
             if broken:
                 events = (*self.trace_to(index), event)
                 return Counterexample(events=events, broken=tuple(broken))
             if new:
                 following.append(after)
         return None
+
+    def _broken_by(self, state: S) -> list[Broken]:
+        return [
+            Broken(clause=clause.id, witness=witness)
+            for clause in self.table.about_states
+            if (witness := clause.breaks(state)) is not None
+        ]
 
     def _kind(self, event: E, outcome: O, key: tuple[type, O, bool]) -> Kind[S, E, O]:
         changes = key[2]
@@ -229,7 +236,7 @@ def fingerprint_of(states: dict[S, int]) -> int:
 
 
 @contextmanager
-def _no_collection() -> Iterator[None]:
+def _no_collection() -> Generator[None]:
     """Suspend cyclic garbage collection: states are trees, and there are many of them."""
     was = gc.isenabled()
     gc.disable()

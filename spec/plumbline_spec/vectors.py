@@ -135,7 +135,7 @@ def fill(
         *_telling(machine, variants, stored),
     ]
     reach = {events: reached_by(machine, variants, events) for events in dict.fromkeys(candidates)}
-    chosen = _cover(reach, goals_of(machine, variants))
+    chosen = cover(reach, goals_of(machine, variants))
     return [
         record(machine, events, _header(machine, reach[events], number, versions), states=True)
         for number, events in enumerate(chosen, 1)
@@ -156,7 +156,7 @@ def _telling(
     ]
 
 
-def _cover(
+def cover(
     reach: dict[tuple[E, ...], frozenset[Goal]], goals: frozenset[Goal]
 ) -> list[tuple[E, ...]]:
     """Choose traces that together reach what can be reached, then drop those not needed."""

@@ -411,10 +411,9 @@ def _forget_refusal(state: State, at: Conversation, names: tuple[str, ...]) -> s
         return "empty_batch"
     if len(set(names)) < len(names):
         return "duplicate_item"
-    covered = _coverers(at)
     for name in names:
         reason = _message_standing(state, at, name)
-        if reason is None and ("message", name) in covered:
+        if reason is None and ("message", name) in _coverers(at):
             reason = "covered_item"
         if reason is not None:
             return reason
@@ -895,17 +894,17 @@ def _done(at: Conversation, event: Event, outcome: Outcome, then: Conversation) 
         stored = _summary(then, event[2])
         return None if stored is None else ("replaced", stored[1])
     if event[0] == "roll_back" and outcome[0] == "rolled_back":
-        return ("rolled_back", _left(then, at))
+        return "rolled_back", _left(then, at)
     if event[0] == "prune" and outcome[0] == "pruned":
-        return ("pruned", _left(at, then))
+        return "pruned", _left(at, then)
     if event[0] == "forget" and outcome[0] == "forgotten":
-        return ("forgotten", tuple(name for kind, name in _left(at, then) if kind == "message"))
+        return "forgotten", tuple([name for kind, name in _left(at, then) if kind == "message"])
     return outcome
 
 
 def _left(at: Conversation, then: Conversation) -> tuple[Item, ...]:
     standing = {item for _, item in then[4]}
-    return tuple(item for _, item in at[4] if item not in standing)
+    return tuple([item for _, item in at[4] if item not in standing])
 
 
 def _expect(wanted: list[Item], then: Conversation) -> str | None:

@@ -1,10 +1,12 @@
 """The command: what it prints, the code that it exits with, and what it leaves on disk."""
 
+import io
 import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import apsw
@@ -13,15 +15,16 @@ import msgspec
 import pytest
 from msgspec import Struct
 from msgspec.structs import replace
+from rich.console import Console
 
-from plumbline import __version__, generate, registry
-from plumbline.command import cli, guarded
+from plumbline import __version__, drive, generate, registry, screen
+from plumbline.command import cli, guarded, main
 from plumbline_models.history.ordinals import VARIANTS
 from plumbline_models.ordinals import Scope
 from plumbline_spec import profiles
 from plumbline_spec.case import Scopes
 from plumbline_spec.errors import CouldNotFinish
-from plumbline_spec.subject import Generated
+from plumbline_spec.subject import Generated, RuleDiff
 from tests.mutants import MUTANTS, plant
 from tests.plans import ROOT, SPEC, TINY
 
@@ -215,6 +218,30 @@ def test_rule_sets_that_differ_are_told_apart_by_a_trace(run: Run) -> None:
     document = run("diff", "ordinals", "SPEC", "PR295", "--json").document
     assert document["equal"] is False
     assert document["rows"]
+
+
+def test_a_comparison_that_reaches_its_bound_could_not_finish(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (one,) = registry.subjects()
+
+    def bounded(left: str, right: str, *_: object) -> RuleDiff:
+        return RuleDiff(
+            machine=one.name,
+            left=left,
+            right=right,
+            equal=False,
+            states=7,
+            transitions=9,
+            bound="7 pairs of states",
+            rows=(),
+            differences=(),
+        )
+
+    monkeypatch.setattr(registry, "subjects", lambda: (replace(one, diff=bounded),))
+    ran = run("diff", "ordinals", "SPEC", "PR295")
+    assert ran.code == 4
+    assert "unfinished: stopped at 7 pairs of states, no difference so far" in ran.out
 
 
 # Replay
@@ -429,12 +456,39 @@ def test_a_failure_in_json_names_where_its_trace_is(
     assert ran.document["kept"] == [f"kept/{file.name}" for file in kept()]
 
 
+def test_names_with_brackets_are_printed_as_they_are(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch, UNCOUNTED)
+    ran = run("check", "--jobs", "1", "--engine", "descend", "--out", "kept [red]")
+    assert "repeat it with: plumbline replay kept [red]/ordinals-" in ran.out
+
+
 def test_what_was_not_done_in_time_is_not_a_pass(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(profiles, "PROFILES", {"quick": replace(TINY, seconds=0)})
     ran = check(run, "--engine", "explore")
     assert ran.code == 4
     assert "the budget of 0 s is over" in ran.out
     assert "UNFINISHED" in ran.out
+
+
+def test_progress_on_a_terminal_is_a_line_for_each_engine_at_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written = io.StringIO()
+    terminal = Console(file=written, force_terminal=True, width=80)
+
+    def console(*, stderr: bool = False) -> Console:
+        assert stderr
+        return terminal
+
+    monkeypatch.setattr(screen, "console", console)
+    with screen.following() as told:
+        told("ordinals", "explore", "7 states")
+        told("ordinals", "diff", "9 pairs")
+        told("ordinals", "explore", "")
+    assert "ordinals diff: 9 pairs" in written.getvalue()
+    assert "7 states" not in written.getvalue().splitlines()[-1]
 
 
 # Whatever happens
@@ -485,8 +539,29 @@ def test_what_a_command_raises_ends_in_an_exit_code(
     assert said in ran.err
 
 
-def test_two_processes_run_what_one_does(tmp_path: Path) -> None:
-    """The command as a program: two workers, two quick engines."""
+def test_two_processes_run_what_one_does(run: Run) -> None:
+    engines = ("--engine", "vectors", "--engine", "quality")
+    alone = check(run, *engines, "--json").document
+    ran = run("check", "--jobs", "2", "--out", "kept", *engines, "--json")
+    assert ran.code == 0
+    assert untimed(ran.document) == untimed(alone)
+    assert "ordinals vectors: done" in ran.err
+
+
+def untimed(value: object) -> object:
+    """Return a document without its timings."""
+    match value:
+        case dict():
+            fields = msgspec.convert(value, dict[str, object])
+            return {name: untimed(one) for name, one in fields.items() if "seconds" not in name}
+        case list():
+            return [untimed(one) for one in msgspec.convert(value, list[object])]
+        case _:
+            return value
+
+
+def test_the_command_is_a_program_as_well(tmp_path: Path) -> None:
+    """Two workers, two quick engines, an interpreter of its own."""
     command = [sys.executable, "-m", "plumbline", "check", "--engine", "vectors"]
     ended = subprocess.run(  # noqa: S603 - this interpreter, and this package
         [*command, "--engine", "quality", "--jobs", "2", "--out", "kept", "--json"],
@@ -500,6 +575,34 @@ def test_two_processes_run_what_one_does(tmp_path: Path) -> None:
     assert document["holds"] is True
     assert [one["engine"] for one in document["engines"]] == ["quality", "vectors"]
     assert "ordinals vectors: done" in ended.stderr
+
+
+def test_two_processes_are_given_up_when_the_first_is_interrupted(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def interrupting() -> Generator[Callable[[str, str, str], None]]:
+        def told(*_: str) -> None:
+            raise KeyboardInterrupt
+
+        yield told
+
+    monkeypatch.setattr(screen, "following", interrupting)
+    ran = run("check", "--jobs", "2", "--engine", "explore", "--out", "kept")
+    assert (ran.code, ran.out, ran.err.strip()) == (130, "", "plumbline: interrupted")
+
+
+def test_the_command_exits_with_its_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for args, code in ((["--version"], 0), (["machines", "ledger"], 2)):
+        monkeypatch.setattr(sys, "argv", ["plumbline", *args])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == code
+    captured = capsys.readouterr()
+    assert captured.out.startswith("plumbline, version ")
+    assert "there is no machine 'ledger'" in captured.err
 
 
 def test_output_that_nobody_reads_ends_quietly() -> None:
@@ -527,6 +630,11 @@ def test_a_transcript_is_held_to_model_and_sqlite(run: Run) -> None:
     document = check(run, "--transcript", SMALL_SESSION, "--json").document
     assert document["engine"] == "transcript"
     assert not (Path.cwd() / "kept").exists()
+
+
+def test_a_long_transcript_reports_how_far_it_is(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drive, "PROGRESS_EVENTS", 5)
+    assert "ordinals transcript: 5 events" in check(run, "--transcript", SMALL_SESSION).err
 
 
 def test_a_bad_transcript_is_refused_with_its_line(run: Run, tmp_path: Path) -> None:

@@ -277,7 +277,7 @@ def test_rule_sets_that_are_called_equal_and_differ_are_broken(toy_spec: Path) -
     (finding,) = report.findings
     assert finding.name == "SPEC = PARTLY"
     assert finding.detail.startswith("outcome.reason: ")
-    assert report.summary == "5 pairs of states; SPEC = BY_ROOM"
+    assert report.summary == "6 pairs of states; SPEC = BY_ROOM"
 
 
 def test_a_bound_of_diff_is_unfinished(toy_spec: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -337,7 +337,8 @@ def test_poor_quality_is_broken_and_says_why(toy_spec: Path) -> None:
     cells = {row[0]: row for row in report.table}
     assert (cells["HARMLESS"][3], cells["HARMLESS"][-1]) == ("NOT CAUGHT", "")
     assert cells["SHARED"][-1] == "NO"
-    stored = ran("quality", poor, plan_in(toy_spec))
+    more = replace(toy.case(), variants=(*VARIANTS, harmless))
+    stored = ran("quality", more, plan_in(toy_spec))
     assert "variant without a stored trace: HARMLESS" in stored.details
 
 

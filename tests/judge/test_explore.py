@@ -108,6 +108,13 @@ def test_progress_is_told_level_by_level() -> None:
     assert len(told) == 4
 
 
+def test_progress_is_told_within_a_level_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("plumbline_spec.explore.PROGRESS_STATES", 2)
+    told: list[str] = []
+    explore(machine(), SCOPE, progress=told.append)
+    assert [line.startswith("depth") for line in told] == [True, True, False, True]
+
+
 @pytest.mark.parametrize("collects", [True, False])
 def test_garbage_collection_is_left_as_it_was(collects: bool) -> None:  # noqa: FBT001 - a parameter
     was = gc.isenabled()

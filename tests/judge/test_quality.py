@@ -4,6 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from plumbline_models.history import Variant
+from plumbline_spec.explore import Exploration, explore
 from plumbline_spec.quality import (
     Quality,
     Verdict,
@@ -21,6 +22,7 @@ from plumbline_spec.toy import (
     VARIANTS,
     Deposit,
     Event,
+    Machine,
     Outcome,
     Rules,
     Scope,
@@ -106,9 +108,10 @@ def test_a_variant_caught_by_another_clause_than_it_says_escapes() -> None:
 def test_a_clause_that_no_variant_needs_is_idle() -> None:
     assert afresh(machine(), VARIANTS[1:]).idle == ("TOY-1",)
     modest = [replace(one, sole=False) for one in VARIANTS]
-    quality = afresh(machine(), modest)
-    assert quality.idle == ("TOY-1", "TOY-2", "TOY-3", "TOY-4")
-    assert {one.escapes for one in quality.verdicts} == {None}
+    stored = to_store(machine(), VARIANTS, afresh(machine(), VARIANTS), {})
+    for quality in (afresh(machine(), modest), on_stored_traces(machine(), modest, stored)):
+        assert quality.idle == ("TOY-1", "TOY-2", "TOY-3", "TOY-4")
+        assert {one.escapes for one in quality.verdicts} == {None}
 
 
 def twice_wrong(state: State, event: Event) -> tuple[State, Outcome]:
@@ -174,10 +177,21 @@ def test_the_shortest_way_to_reach_is_found_or_there_is_none() -> None:
     assert shortest_to(machine(NEVER_FULL), "TOY-4", SCOPE) == ()
 
 
-def test_a_scope_is_explored_once_for_all_variants() -> None:
+def test_the_machine_is_explored_once_in_each_scope(monkeypatch: pytest.MonkeyPatch) -> None:
+    scopes: list[tuple[str, Scope]] = []
+
+    def counted(
+        judged: Machine, scope: Scope, *, without: frozenset[str] = frozenset()
+    ) -> Exploration[State, Event, Outcome, Scope]:
+        scopes.append((judged.rules_name, scope))
+        return explore(judged, scope, without=without)
+
+    monkeypatch.setattr("plumbline_spec.quality.explore", counted)
     told: list[str] = []
-    afresh(machine(), VARIANTS, progress=told.append)
-    assert told == ["ONE_TOO_MANY", "LOSES", "PARTLY", "NEVER_FULL"]
+    wider = replace(VARIANTS[1], scope=Scope(coins=3))
+    afresh(machine(), [VARIANTS[0], wider, VARIANTS[2]], progress=told.append)
+    assert told == ["ONE_TOO_MANY", "LOSES", "PARTLY"]
+    assert [scope for name, scope in scopes if name == "SPEC"] == [SCOPE, Scope(coins=3)]
 
 
 def test_a_trace_is_taken_up_to_its_first_broken_step() -> None:

@@ -53,6 +53,7 @@ class Everything(Struct, frozen=True, kw_only=True, rename="camel", forbid_unkno
     maybe: int | None
 
 
+@settings(max_examples=40)
 @given(from_type(inspect.type_info(Everything)))
 def test_what_is_drawn_of_a_type_is_what_the_codec_reads(value: object) -> None:
     made = msgspec.convert(value, Everything)

@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from plumbline_models.contract import StepClause
 from plumbline_spec.explore import explore
 from plumbline_spec.model_host import model_host
 from plumbline_spec.quality import afresh, to_store
 from plumbline_spec.toy import (
+    CLAUSES,
     NEVER_FULL,
     ONE_TOO_MANY,
     PAIRS,
@@ -23,7 +25,7 @@ from plumbline_spec.toy import (
     machine,
 )
 from plumbline_spec.traces import read
-from plumbline_spec.vectors import fill, goals_of, reached_by, shortest, tells, verify
+from plumbline_spec.vectors import Goal, cover, fill, goals_of, reached_by, shortest, tells, verify
 from tests.judge.hosts import (
     FULL_DAY,
     SCOPE,
@@ -118,6 +120,25 @@ def test_a_refusal_exercises_no_clause_about_what_changes() -> None:
         ("pair", "Clear", "Refused(empty)"),
         ("clause", "TOY-2"),
     }
+
+
+def test_a_clause_about_change_is_not_exercised_by_a_step_that_changes_nothing() -> None:
+    """TOY-2."""
+    (refusal,) = [one for one in CLAUSES if isinstance(one, StepClause) and one.inert]
+    strict = replace(machine(), clauses=(replace(refusal, inert=False),))
+    assert reached_by(strict, [], (Clear(),)) == {("pair", "Clear", "Refused(empty)")}
+
+
+def test_a_trace_that_others_make_needless_is_dropped() -> None:
+    """The first one reaches most, and is not needed once the other two are there."""
+    first, second, third = (1, 1), (2,), (3,)
+    reach: dict[tuple[int, ...], frozenset[Goal]] = {
+        first: frozenset({("a",), ("b",), ("c",), ("d",)}),
+        second: frozenset({("a",), ("b",), ("e",)}),
+        third: frozenset({("c",), ("d",), ("f",)}),
+    }
+    goals = frozenset((letter,) for letter in "abcdefg")
+    assert cover(reach, goals) == [second, third]
 
 
 def test_a_trace_tells_a_variant_by_an_outcome_or_a_state() -> None:

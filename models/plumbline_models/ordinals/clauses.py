@@ -487,7 +487,7 @@ def _same(before: State, restored: State, event: Replace | RollBack, said: str) 
 
 
 def _neighbours(before: State, event: Event, outcome: Outcome, after: State) -> Witness | None:
-    assert isinstance(event, Replace | RollBack)
+    assert isinstance(event, (Replace, RollBack))
     at, then = find(before, event.conversation), find(after, event.conversation)
     if at is None or then is None:
         return Witness(row=f"conversation {event.conversation}", found="is gone")
@@ -520,12 +520,12 @@ def _isolation(before: State, event: Event, outcome: Outcome, after: State) -> W
     del outcome
     was = [one for one in before.conversations if one.id != event.conversation]
     now = [one for one in after.conversations if one.id != event.conversation]
+    if was == now:
+        return None
     if len(was) != len(now):
         return Witness(row="other conversations", found=f"{len(was)} before, {len(now)} after")
-    for one, then in zip(was, now, strict=True):
-        if one is not then and one != then:
-            return _witness(one, "as a whole", "was changed by an event of another conversation")
-    return None
+    changed = next(one for one, then in zip(was, now, strict=True) if one != then)
+    return _witness(changed, "as a whole", "was changed by an event of another conversation")
 
 
 def _refusal(before: State, event: Event, outcome: Outcome, after: State) -> Witness | None:

@@ -136,9 +136,10 @@ def _replace(rules: Rules, state: State, at: Conversation, event: Replace) -> tu
     removed = _removed(rules, at, event)
     if not removed:
         return state, Refused(reason=Reason.STALE_RANGE)
-    entry = Placed(ordinal=removed[0].ordinal, item=SummaryItem(id=event.summary))
-    rows = [entry if kept == removed[0] else kept for kept in at.context if kept not in removed[1:]]
-    context = _close_up(rules.closing, rows, removed[0].ordinal, removed[-1].ordinal)
+    first, *others = removed
+    entry = Placed(ordinal=first.ordinal, item=SummaryItem(id=event.summary))
+    rows = [entry if kept == first else kept for kept in at.context if kept not in others]
+    context = _close_up(rules.closing, rows, first.ordinal, removed[-1].ordinal)
     if isinstance(context, Failed):
         return state, context
     summaries = tuple(sorted((*at.summaries, summary), key=lambda one: one.id))
@@ -165,7 +166,7 @@ def _replace_refusal(rules: Rules, state: State, at: Conversation, event: Replac
         return Reason.EMPTY_RANGE
     if len(set(event.items)) < len(event.items):
         return Reason.DUPLICATE_ITEM
-    if len({type(item) for item in event.items}) > 1:
+    if len(set(map(type, event.items))) > 1:
         return Reason.MIXED_ITEMS
     for one in state.conversations:
         if summary_of(one, event.summary) is not None:
@@ -179,13 +180,11 @@ def _replace_refusal(rules: Rules, state: State, at: Conversation, event: Replac
 
 def _range_refusal(at: Conversation, event: Replace) -> Reason | None:
     ordinals = {entry.item: entry.ordinal for entry in at.context}
-    if not all(item in ordinals for item in event.items):
+    found = [ordinals[item] for item in event.items if item in ordinals]
+    if len(found) < len(event.items) or found != sorted(found):
         return Reason.STALE_RANGE
-    at_ordinals = [ordinals[item] for item in event.items]
-    if at_ordinals != sorted(at_ordinals):
-        return Reason.STALE_RANGE
-    first, last = at_ordinals[0], at_ordinals[-1]
-    if sum(first <= entry.ordinal <= last for entry in at.context) != len(event.items):
+    first, last = found[0], found[-1]
+    if sum([first <= entry.ordinal <= last for entry in at.context]) != len(event.items):
         return Reason.NOT_ADJACENT
     if event.first not in (None, first) or event.last not in (None, last):
         return Reason.STALE_RANGE
@@ -246,7 +245,7 @@ def _prune(rules: Rules, state: State, at: Conversation, event: Prune) -> tuple[
             and _depth(at, item) >= event.retain_depth
         )
 
-    removed = tuple(entry.item for entry in at.context if not stays(entry.item))
+    removed = tuple([entry.item for entry in at.context if not stays(entry.item)])
     after = _lose(at, Cause.PRUNED, removed) if rules.prune_records else at
     return _leave(rules, state, after, removed), Pruned(removed=removed)
 
@@ -271,10 +270,9 @@ def _forget_refusal(state: State, at: Conversation, event: Forget) -> Reason | N
         return Reason.EMPTY_BATCH
     if len(set(event.messages)) < len(event.messages):
         return Reason.DUPLICATE_ITEM
-    covered = coverers(at)
     for message in event.messages:
         reason = _message_standing(state, at, message)
-        if reason is None and MessageItem(id=message) in covered:
+        if reason is None and MessageItem(id=message) in coverers(at):
             reason = Reason.COVERED_ITEM
         if reason is not None:
             return reason
@@ -283,15 +281,17 @@ def _forget_refusal(state: State, at: Conversation, event: Forget) -> Reason | N
 
 def _lose(at: Conversation, cause: Cause, items: Iterable[Item]) -> Conversation:
     """Return the conversation with a loss recorded for each item."""
-    recorded = (Loss(position=position(at, item), cause=cause, item=item) for item in items)
-    losses = sorted((*at.losses, *recorded), key=lambda loss: (loss.position, loss.cause.value))
+    recorded = [Loss(position=position(at, item), cause=cause, item=item) for item in items]
+    losses = sorted(
+        (*at.losses, *recorded), key=lambda loss: (loss.position, loss.cause is Cause.PRUNED)
+    )
     return replace(at, losses=tuple(losses))
 
 
 def _leave(rules: Rules, state: State, at: Conversation, items: tuple[Item, ...]) -> State:
     """Return the state in which the items have left the context of a conversation."""
-    kept = tuple(entry for entry in at.context if entry.item not in items)
-    context = ranked(entry.item for entry in kept) if rules.prune_closes else kept
+    kept = [entry for entry in at.context if entry.item not in items]
+    context = ranked([entry.item for entry in kept]) if rules.prune_closes else tuple(kept)
     return settle(state, replace(at, context=context))
 
 
@@ -303,6 +303,5 @@ def _close_up(
     closed = close_up(closing, table, visit, first, last)
     if isinstance(closed, Failure):
         return Failed(constraint=closed.constraint)
-    return tuple(
-        Placed(ordinal=Ordinal(ordinal), item=item) for ordinal, item in sorted(closed.items())
-    )
+    placed = [Placed(ordinal=Ordinal(ordinal), item=closed[ordinal]) for ordinal in sorted(closed)]
+    return tuple(placed)
