@@ -1,7 +1,7 @@
 """What was exercised: pairs of event and outcome, and clauses, counted over steps."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Generic, TypeVar
 
 from msgspec import Struct
@@ -73,7 +73,7 @@ class Coverage(Generic[S, E, O, C]):
         self.states += other.states
 
     def count(
-        self, pairs: Counter[tuple[type, O, bool]], reached: Iterable[str], states: int
+        self, pairs: Mapping[tuple[type, O, bool], int], reached: Iterable[str], states: int
     ) -> None:
         """Count steps that an engine tallied by event type, outcome and whether it changed."""
         for (event, outcome, changes), steps in pairs.items():

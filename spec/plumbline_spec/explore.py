@@ -8,7 +8,6 @@ it costs a comparison of identity and no more.
 """
 
 import gc
-from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
@@ -121,8 +120,7 @@ class Walk(Generic[S, E, O, C]):
     def judge(self, state: S, scope: C, following: list[S]) -> Counterexample[E] | None:
         """Take and judge every event in ``state``; add new states to ``following``.
 
-        This loop is where the time goes: what is the same for all steps of a kind is looked up at
-        once.
+        This loop is where the time goes, so one look-up answers all that a step's kind decides.
         """
         step, kinds, index = self.machine.step, self.kinds, self.seen[state]
         for event in self.machine.events(state, scope):
@@ -211,7 +209,7 @@ def _result(
     fingerprint: bool,
 ) -> Exploration[S, E, O, C]:
     coverage = Coverage(walk.machine)
-    tally = Counter({kind: steps.steps for kind, steps in walk.kinds.items()})
+    tally = {key: kind.steps for key, kind in walk.kinds.items()}
     unreached = tuple(one.id for one in walk.unreached)
     reached = [one.id for one in walk.table.sometimes if one.id not in unreached]
     coverage.count(tally, reached, len(walk.seen))
