@@ -42,13 +42,17 @@ _Depth = Annotated[
 _Text = Annotated[str, Meta(max_length=16_777_216, description="what was said, in code points")]
 
 
-class MessageItem(Struct, frozen=True, kw_only=True, tag_field="kind", tag="message"):
+class MessageItem(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="message"
+):
     """A message, named as an item of a context, a lineage or a loss."""
 
     id: _Message
 
 
-class SummaryItem(Struct, frozen=True, kw_only=True, tag_field="kind", tag="summary"):
+class SummaryItem(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="summary"
+):
     """A summary, named as an item of a context, a lineage or a loss."""
 
     id: _Summary
@@ -57,7 +61,7 @@ class SummaryItem(Struct, frozen=True, kw_only=True, tag_field="kind", tag="summ
 Item: TypeAlias = MessageItem | SummaryItem
 
 
-class Message(Struct, frozen=True, kw_only=True):
+class Message(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A stored message; it never changes while it is stored."""
 
     id: _Message
@@ -65,7 +69,7 @@ class Message(Struct, frozen=True, kw_only=True):
     text: _Text
 
 
-class Summary(Struct, frozen=True, kw_only=True):
+class Summary(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A stored summary and its lineage: the items it replaced, oldest first."""
 
     id: _Summary
@@ -74,7 +78,7 @@ class Summary(Struct, frozen=True, kw_only=True):
     sources: tuple[Item, ...]
 
 
-class Placed(Struct, frozen=True, kw_only=True):
+class Placed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One entry of a context."""
 
     ordinal: _Ordinal
@@ -88,7 +92,7 @@ class Cause(Enum):
     PRUNED = "pruned"
 
 
-class Loss(Struct, frozen=True, kw_only=True):
+class Loss(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The record of one item that was pruned or forgotten; it is never changed or removed."""
 
     position: Annotated[
@@ -103,7 +107,7 @@ class Loss(Struct, frozen=True, kw_only=True):
     item: Item
 
 
-class Conversation(Struct, frozen=True, kw_only=True):
+class Conversation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One conversation: all that was said, and what of it stands in the context."""
 
     id: _Conversation
@@ -123,33 +127,35 @@ class Conversation(Struct, frozen=True, kw_only=True):
     """What was pruned or forgotten, by position, then cause."""
 
 
-class State(Struct, frozen=True, kw_only=True):
+class State(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Every conversation, by id."""
 
     conversations: tuple[Conversation, ...] = ()
 
 
-class Draft(Struct, frozen=True, kw_only=True):
+class Draft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A message to append."""
 
     id: _Message
     text: _Text
 
 
-class Open(Struct, frozen=True, kw_only=True, tag="ordinals.Open"):
+class Open(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="ordinals.Open"):
     """Begin a conversation."""
 
     conversation: _Conversation
 
 
-class Append(Struct, frozen=True, kw_only=True, tag="ordinals.Append"):
+class Append(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="ordinals.Append"):
     """Store messages and place them at the end of the context, in the order given."""
 
     conversation: _Conversation
     messages: tuple[Draft, ...]
 
 
-class Replace(Struct, frozen=True, kw_only=True, tag="ordinals.Replace"):
+class Replace(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="ordinals.Replace"
+):
     """Put one summary in the place of the named, adjacent items."""
 
     conversation: _Conversation
@@ -163,14 +169,16 @@ class Replace(Struct, frozen=True, kw_only=True, tag="ordinals.Replace"):
     """Where the caller expects the last of them; None for no expectation."""
 
 
-class RollBack(Struct, frozen=True, kw_only=True, tag="ordinals.RollBack"):
+class RollBack(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="ordinals.RollBack"
+):
     """Delete a summary with its lineage and put its sources back in its place."""
 
     conversation: _Conversation
     summary: _Summary
 
 
-class Prune(Struct, frozen=True, kw_only=True, tag="ordinals.Prune"):
+class Prune(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="ordinals.Prune"):
     """Start a new session: every message leaves the context, and every shallow summary."""
 
     conversation: _Conversation
@@ -186,7 +194,7 @@ class Prune(Struct, frozen=True, kw_only=True, tag="ordinals.Prune"):
     """None keeps no summary."""
 
 
-class Forget(Struct, frozen=True, kw_only=True, tag="ordinals.Forget"):
+class Forget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="ordinals.Forget"):
     """Delete messages that no summary covers; only the record of the loss stays."""
 
     conversation: _Conversation
@@ -196,36 +204,44 @@ class Forget(Struct, frozen=True, kw_only=True, tag="ordinals.Forget"):
 Event: TypeAlias = Open | Append | Replace | RollBack | Prune | Forget
 
 
-class Opened(Struct, frozen=True, kw_only=True, tag="ordinals.Opened"):
+class Opened(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="ordinals.Opened"):
     """The conversation exists and is empty."""
 
 
-class Appended(Struct, frozen=True, kw_only=True, tag="ordinals.Appended"):
+class Appended(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="ordinals.Appended"
+):
     """The messages stand at consecutive ordinals and sequence numbers from these on."""
 
     ordinal: _Ordinal
     sequence: _Sequence
 
 
-class Replaced(Struct, frozen=True, kw_only=True, tag="ordinals.Replaced"):
+class Replaced(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="ordinals.Replaced"
+):
     """The summary stands where the first of its sources stood."""
 
     depth: _Depth
 
 
-class RolledBack(Struct, frozen=True, kw_only=True, tag="ordinals.RolledBack"):
+class RolledBack(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="ordinals.RolledBack"
+):
     """These items stand in the context again, oldest first."""
 
     restored: tuple[Item, ...]
 
 
-class Pruned(Struct, frozen=True, kw_only=True, tag="ordinals.Pruned"):
+class Pruned(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="ordinals.Pruned"):
     """These items left the context and are recorded, oldest first."""
 
     removed: tuple[Item, ...]
 
 
-class Forgotten(Struct, frozen=True, kw_only=True, tag="ordinals.Forgotten"):
+class Forgotten(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="ordinals.Forgotten"
+):
     """The messages are gone; these of them stood in the context, oldest first."""
 
     removed: tuple[_Message, ...]
@@ -250,13 +266,15 @@ class Reason(Enum):
     NOT_IN_CONTEXT = "not_in_context"
 
 
-class Refused(Struct, frozen=True, kw_only=True, tag="ordinals.Refused"):
+class Refused(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="ordinals.Refused"
+):
     """The state is as it was."""
 
     reason: Reason
 
 
-class Failed(Struct, frozen=True, kw_only=True, tag="ordinals.Failed"):
+class Failed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="ordinals.Failed"):
     """A database constraint stopped the event; the state is as it was."""
 
     constraint: Annotated[str, Meta(description="the columns of the constraint")]
