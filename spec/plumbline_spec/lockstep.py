@@ -48,7 +48,7 @@ BATCH_EXAMPLES = 25
 MAX_BATCHES = 100_000
 WIDE = "wide"
 OPENING = "opening"
-MAX_OPENING = 6
+MIN_OPENING, MAX_OPENING = 3, 12
 """Events of the scope that a history may begin with, whatever rules the swarm leaves out."""
 OPENINGS = 1
 """Hypothesis counts the opening as one step, however many events it takes."""
@@ -191,9 +191,9 @@ class History(RuleBasedStateMachine, Generic[S, E, O, C]):
         self.take(WIDE, data.draw(self.bench.blend.any_event(self.bench.kinds, choices)))
 
     def take_offered(self, data: st.DataObject) -> None:
-        """Begin with a few events of the scope, or with none."""
+        """Begin with a few events of the scope, whatever rules the swarm leaves out."""
         machine, scope = self.bench.machine, self.bench.scope
-        for _ in range(MAX_OPENING - data.draw(st.integers(0, MAX_OPENING))):
+        for _ in range(MAX_OPENING - data.draw(st.integers(0, MAX_OPENING - MIN_OPENING))):
             offers = [*islice(machine.events(self.trial.state, scope), MAX_OFFERS)]
             if offers:
                 self.take(OPENING, offers[data.draw(st.integers(0, len(offers) - 1))])

@@ -1,8 +1,7 @@
 """What is worth trying in a state of ordinals: events of a scope, values for strategies."""
 
 from collections.abc import Iterator
-from itertools import groupby
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -181,46 +180,64 @@ def _naming(here: ConversationId, one: Summary, summary: SummaryId) -> Iterator[
             yield Forget(conversation=here, messages=(item.id,))
 
 
-OPEN_AT_ONCE = 3
+Values: TypeAlias = dict[str, tuple[object, ...]]
+"""Candidates for the fields of an event, by field, or by field and event."""
+
+OPEN_AT_ONCE = 2
 """Conversations that strategies open; more of them would stay empty."""
+ELSEWHERE = ConversationId("elsewhere")
 
 
 def choices(state: State) -> Choices:
-    """Return values that occur here and near misses: a group for each conversation."""
-    issued = _issued(state)
+    """Return values that occur here and near misses: groups for each conversation."""
     fresh = ConversationId(f"c{len(state.conversations) + 1}")
     if not state.conversations:
         return Choices(groups=({"conversation": (fresh,)},))
     opens = (fresh,) if len(state.conversations) < OPEN_AT_ONCE else ()
-    known = tuple(one.id for at in state.conversations for one in at.messages)
-    groups = (_group(state, at, issued, known[:1]) for at in state.conversations)
-    return Choices(
-        groups=tuple({**one, "conversation:Open": (*opens, *one["conversation"])} for one in groups)
-    )
+    groups: list[Values] = []
+    for at in state.conversations:
+        common: Values = {**_common(state, at), "conversation:Open": (*opens, at.id)}
+        groups += [{**common, **values} for values in _ranges(at)]
+        groups.append({**common, "items": _no_runs(at)})
+    return Choices(groups=tuple(groups))
 
 
-def _group(
-    state: State, at: Conversation, issued: int, foreign: tuple[MessageId, ...]
-) -> dict[str, tuple[object, ...]]:
-    drafts = tuple(_draft(issued + number) for number in range(1, 4))
+def _common(state: State, at: Conversation) -> Values:
+    """Return the values that go with any range of a conversation."""
+    issued = _issued(state)
+    drafts = tuple(_draft(issued + number) for number in range(1, 7))
     items = [entry.item for entry in at.context]
     raw = tuple((item.id,) for item in items if isinstance(item, MessageItem))
     standing = tuple(item.id for item in items if isinstance(item, SummaryItem))
     stored = tuple(one.id for one in at.summaries)
     gone = tuple((item.id,) for item in _gone(at) if isinstance(item, MessageItem))
-    again = tuple((Draft(id=one.id, text="again"),) for one in at.messages[:2])
-    fresh = _fresh_summary(state, len(state.conversations) + _summaries(state) + 1)
+    known = [one.id for other in state.conversations for one in other.messages][:1]
+    used = sum(len(other.summaries) for other in state.conversations)
+    fresh = _fresh_summary(state, used + 1)
+    again = tuple((Draft(id=name, text="again"),) for (name,) in (*gone[-1:], *raw[:1]))
     return {
         "conversation": (at.id,),
-        "messages:Append": (drafts[:1], drafts[:2], drafts, drafts[:1], drafts, *again[:1]),
-        "messages:Forget": (*raw, (*foreign,), *gone[:3], *((pair * 2) for pair in raw[:1])),
+        "conversation:Prune": (at.id, ELSEWHERE, ELSEWHERE),
+        "messages:Append": (drafts[:1], drafts[:2], drafts[:4], drafts, drafts, *again),
+        "messages:Forget": (*raw, tuple(known), *gone[:3], *((pair * 2) for pair in raw[:1])),
         "summary:Replace": (() if fresh is None else (fresh,) * 6) + stored[:1],
-        "summary:RollBack": (*standing, *stored[:1]),
-        "items": (*_runs(at), *_near_runs(at)),
-        "first": (None, None, None, *(entry.ordinal for entry in at.context[:1])),
-        "last": (None, None, None, *(entry.ordinal for entry in at.context[-1:])),
-        "retain_depth": (None, 0, 1, 2),
+        "summary:RollBack": (*standing, *standing, *stored[:1]),
+        "retain_depth": (None, 0, 1),
     }
+
+
+def _ranges(at: Conversation) -> Iterator[Values]:
+    """Yield, for some places in the context, the runs that begin there and where they stand."""
+    items = tuple(entry.item for entry in at.context)
+    length = len(items)
+    for start in sorted({0, 1, length // 2, length - 3, length - 1} & set(range(length))):
+        runs = [items[start : start + size] for size in (1, 2, 3, length)]
+        ordinal = at.context[start].ordinal
+        yield {
+            "items": tuple(run for run in runs if len({type(item) for item in run}) == 1),
+            "first": (None, None, None, ordinal),
+            "last": (None, None, None, None, ordinal),
+        }
 
 
 def _gone(at: Conversation) -> tuple[Item, ...]:
@@ -229,27 +246,10 @@ def _gone(at: Conversation) -> tuple[Item, ...]:
     return (*covered, *(loss.item for loss in at.losses))
 
 
-def _near_runs(at: Conversation) -> tuple[tuple[Item, ...], ...]:
+def _no_runs(at: Conversation) -> tuple[tuple[Item, ...], ...]:
     """Return what is no run: with a hole, backwards, named twice, or gone from the context."""
     items = tuple(entry.item for entry in at.context)
     hole = ((items[0], items[2]),) if len(items) > 2 else ()  # noqa: PLR2004 - the least list with a hole
     backwards = (items[1::-1],) if len(items) > 1 else ()
     twice = ((items[0], items[0]),) if items else ()
     return (*hole, *backwards, *twice, *((item,) for item in _gone(at)[:2]))
-
-
-def _summaries(state: State) -> int:
-    return sum(len(at.summaries) for at in state.conversations)
-
-
-def _runs(at: Conversation) -> tuple[tuple[Item, ...], ...]:
-    """Return runs of one kind: of up to three items from everywhere, and the longest ones."""
-    items = tuple(entry.item for entry in at.context)
-    short = [
-        items[start : start + size]
-        for start in range(len(items))
-        for size in (1, 2, 3)
-        if start + size <= len(items)
-    ]
-    whole = [tuple(group) for _, group in groupby(items, key=type)]
-    return tuple(run for run in (*short, *whole) if len({type(item) for item in run}) == 1)

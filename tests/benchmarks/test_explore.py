@@ -1,0 +1,69 @@
+"""The explorer beside ordinals over bare tuples: the same machine, clauses and counts in one run."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from plumbline_models import ordinals
+from plumbline_models.ordinals import Scope
+from plumbline_spec.explore import explore
+from tests.benchmarks import bare_ordinals as bare
+from tests.benchmarks.figures import Benchmark, show
+
+MODEL = ordinals.machine()
+ROUNDS = 5
+MOST = 2.0
+"""The explorer is to stay within so many times the time of the bare peer."""
+
+SCOPES = (
+    Scope(conversations=2, messages=3, summaries=2),
+    Scope(conversations=1, messages=4, summaries=3),
+    Scope(conversations=2, messages=3, summaries=3, refusals=False),
+)
+
+
+class Timed:
+    """A search that keeps the processor time of each of its runs, and what it counted."""
+
+    def __init__(self, search: Callable[[], tuple[int, int, int]]) -> None:
+        self._search = search
+        self.seconds: list[float] = []
+        self.counts = (0, 0, 0)
+
+    def __call__(self) -> None:
+        started = time.process_time()
+        self.counts = self._search()
+        self.seconds.append(time.process_time() - started)
+
+
+def judged(scope: Scope) -> tuple[int, int, int]:
+    """Return states, transitions and depth that the judge's explorer counts, when nothing is broken."""
+    found = explore(MODEL, scope)
+    assert found.complete
+    return found.states, found.transitions, found.depth
+
+
+@pytest.mark.benchmark(group="explore", timer=time.process_time)
+@pytest.mark.parametrize("scope", SCOPES, ids=str)
+def test_exploring_takes_less_than_twice_the_time_of_bare_tuples(
+    benchmark: Benchmark, scope: Scope
+) -> None:
+    """Judge and peer take turns, so that what slows the machine down slows both."""
+    judge, peer = Timed(lambda: judged(scope)), Timed(lambda: bare.explore(scope))
+    benchmark.pedantic(judge, setup=peer, rounds=ROUNDS)
+    assert judge.counts == peer.counts
+    states, transitions, _ = judge.counts
+    fastest, peers_fastest = min(judge.seconds), min(peer.seconds)
+    figures = {
+        "states": states,
+        "transitions": transitions,
+        "judge_ms": 1e3 * fastest,
+        "bare_ms": 1e3 * peers_fastest,
+        "ratio": fastest / peers_fastest,
+        "states_per_second": int(states / fastest),
+        "transitions_per_second": int(transitions / fastest),
+    }
+    benchmark.extra_info.update(figures)
+    show(str(scope), list(figures), [list(figures.values())])
+    assert fastest / peers_fastest < MOST
