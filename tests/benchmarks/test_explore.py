@@ -1,4 +1,4 @@
-"""The explorer beside ordinals over bare tuples: the same machine, clauses and counts in one run."""
+"""The explorer beside the same machine and clauses over bare tuples, in one run."""
 
 import time
 from collections.abc import Callable
@@ -38,7 +38,7 @@ class Timed:
 
 
 def judged(scope: Scope) -> tuple[int, int, int]:
-    """Return states, transitions and depth that the judge's explorer counts, when nothing is broken."""
+    """Return states, transitions and depth that the judge's explorer counts."""
     found = explore(MODEL, scope)
     assert found.complete
     return found.states, found.transitions, found.depth

@@ -12,7 +12,6 @@ from plumbline.sqlite_host import judged
 from plumbline.transcript import Transcript, TranscriptMessage
 from plumbline_models import ordinals
 from plumbline_models.ordinals import Event, Outcome, Scope, State
-from plumbline_spec.host import Judged
 from plumbline_spec.trial import Trial
 from tests.benchmarks.figures import Benchmark, cpu_seconds, show
 
@@ -63,8 +62,8 @@ class Replayed:
 
     def __init__(self, events: list[Event]) -> None:
         self.events = events
-        self.judged: Judged[State, Event, Outcome] = judged(sqlite_ordinals.PROGRAM)
-        self.trial: Trial[State, Event, Outcome, Scope] = Trial(MODEL, self.judged)
+        self.judged = judged(sqlite_ordinals.PROGRAM)
+        self.trial = Trial(MODEL, self.judged)
         self.seconds: dict[str, list[float]] = {
             "model": [],
             "host": [],
@@ -83,7 +82,7 @@ class Replayed:
         assert self.trial.begin() is None
 
     def whole(self) -> None:
-        """Take the history as lockstep does: both sides, every clause, outcomes and states compared."""
+        """Take it as lockstep does: both sides, every clause, outcomes and states compared."""
         self.seconds["all"].append(cpu_seconds(lambda: self._judge(self.trial)))
 
     def _on_model(self) -> None:

@@ -66,7 +66,7 @@ def timed(benchmark: Benchmark, host: Host, turns: Iterator[tuple[Event, Event]]
     ids=lambda one: f"{one[0]}, {one[1]:,} items",
 )
 def filled(request: pytest.FixtureRequest) -> Iterator[tuple[Host, str, int]]:
-    """Return a host whose one conversation has a list of messages, where it is stored, and its length."""
+    """Return a host that holds a list of messages, where it is stored, and how long the list is."""
     storage, length = request.param
     host = Host(sqlite_ordinals.PROGRAM, durable=storage == "file")
     host.step(opening())
