@@ -294,7 +294,7 @@ def test_a_machine_that_draws_otherwise_each_time_is_no_failure_of_the_host() ->
         return Choices(groups=({"coins": (1,)},) * (next(turns) % 5 + 1))
 
     with pytest.raises(Flaky):
-        lockstep(replace(machine(), choices=fickle), host, SCOPE, replace(EFFORT, examples=60))
+        lockstep(replace(machine(), choices=fickle), host, SCOPE, replace(EFFORT, examples=600))
 
 
 # The example database.

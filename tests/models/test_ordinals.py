@@ -957,11 +957,22 @@ def test_a_scope_offers_about_one_event_for_each_refusal() -> None:
 
 def test_choices_occur_in_the_state_and_go_together() -> None:
     groups = MACHINE.choices(HERE).groups
-    assert [group["conversation"] for group in groups] == [("c",), ("d",), ("e",)]
-    runs = [items(names) for names in ("m4 m5 m6", "s3", "s3 m5", "m4 s3", "m2", "x2")]
-    offered_here = [run in groups[0]["items"] for run in runs]
-    assert offered_here == [True, True, True, True, False, False]
+    assert {group["conversation"] for group in groups} == {("c",), ("d",), ("e",)}
     assert MACHINE.choices(State()).groups == ({"conversation": ("c1",)},)
+    for group in groups:
+        (at,) = [one for one in HERE.conversations if (one.id,) == group["conversation"]]
+        context = [entry.item for entry in at.context]
+        for ordinal in {*group.get("first", ())} - {None}:
+            assert isinstance(ordinal, int)
+            starts = [run[0] for run in group["items"] if isinstance(run, tuple)]
+            assert starts
+            assert {*starts} == {context[ordinal]}
+
+
+def test_choices_hold_what_is_no_run() -> None:
+    offered = {run for group in MACHINE.choices(HERE).groups for run in group["items"]}
+    named = {name: items(name) in offered for name in ("m4", "m4 m5 m6", "s3", "m4 s3", "m2")}
+    assert named == {"m4": True, "m4 m5 m6": True, "s3": True, "m4 s3": True, "m2": False}
 
 
 def test_append_names_its_drafts_in_order() -> None:
