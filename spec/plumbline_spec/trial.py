@@ -132,7 +132,7 @@ class Trial(Generic[S, E, O, C]):
         return Failure(
             kind="outcome",
             name=f"{type(event).__name__}: {wanted}, host {got}",
-            detail=f"the machine answers {wanted} and the host {got}",
+            detail=_told(wanted, got, differences),
             differences=differences,
         )
 
@@ -160,6 +160,14 @@ class Trial(Generic[S, E, O, C]):
             detail=f"{differences[0].path}: {differences[0].machine}, host {differences[0].host}",
             differences=differences,
         )
+
+
+def _told(wanted: str, got: str, differences: tuple[Difference, ...]) -> str:
+    """Say how two outcomes differ: by name, or in their first field that does."""
+    if wanted != got or not differences:
+        return f"the machine answers {wanted} and the host {got}"
+    first = differences[0]
+    return f"{wanted}: {first.path} is {first.machine}, host {first.host}"
 
 
 def judge(trial: Trial[S, E, O, C], events: Iterable[E]) -> tuple[tuple[E, ...], Failure] | None:

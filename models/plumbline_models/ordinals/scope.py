@@ -88,7 +88,12 @@ def _replaces(at: Conversation, summary: SummaryId) -> Iterator[Event]:
             run = tuple(items[start:stop])
             if len({type(item) for item in run}) > 1:
                 break
-            yield Replace(conversation=at.id, summary=summary, text=f"text of {summary}", items=run)
+            text = f"text of {summary}"
+            named = Replace(conversation=at.id, summary=summary, text=text, items=run)
+            yield named
+            if len(run) == 1:
+                ordinal = at.context[start].ordinal
+                yield replace(named, first=ordinal, last=ordinal)
 
 
 def _departures(at: Conversation) -> Iterator[Event]:
