@@ -1,181 +1,215 @@
-"""What a replacement costs, in counts that no other load can move: statements, rows, steps.
+"""What an event of ordinals costs on SQLite, counted: it does not grow with the length of the list.
 
-A statement is one call of APSW's execution trace; BEGIN, COMMIT and savepoints are not counted.
-Rows written are SQLite's total changes, and every row that is read takes steps of its virtual
-machine. ``pytest -s`` prints the table.
+A statement is one call of the execution trace; those that begin, end or nest a transaction are not
+counted. A row is one that was inserted, updated or deleted. A step is one instruction of SQLite's
+virtual machine, which takes several for each row that it reads; this build tells no closer how
+many rows those are. ``pytest -s`` shows the figures.
 """
 
-from collections.abc import Callable
-from itertools import pairwise
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterator
+from itertools import product
+from typing import Protocol, TypeAlias
 
 import apsw
 import pytest
+from msgspec import Struct
 
-from plumbline import ordinals
-from plumbline.database import MEMORY, answered, open_database
+from plumbline import ordinals as sqlite_ordinals
+from plumbline.sqlite_host import SqliteHost
 from plumbline_models.ordinals import (
-    Append,
-    ConversationId,
-    Draft,
+    Appended,
+    Depth,
     Event,
-    MessageId,
-    MessageItem,
-    Open,
-    Ordinal,
+    Outcome,
+    Refused,
     Replace,
     Replaced,
-    SummaryId,
+    RolledBack,
+    State,
 )
 from tests.benchmarks.figures import show
+from tests.ordinals import appending, opening, replacing, rolling_back
 
-CONVERSATION = ConversationId("c")
+Host = SqliteHost[State, Event, Outcome]
+Told: TypeAlias = dict[str, str | dict[str, int]]
+
 LENGTHS = (100, 1_000, 10_000, 100_000)
-REMOVED = 8
-CONTROL = ("BEGIN", "COMMIT", "SAVEPOINT", "RELEASE", "ROLLBACK")
+REMOVED = (1, 2, 8, 40)
+PLACES = ("oldest", "middle", "newest")
+TRANSACTION = ("BEGIN", "COMMIT", "SAVEPOINT", "RELEASE")
 
 
-class Cost(NamedTuple):
-    """What one event made SQLite do."""
+class Cost(Struct, frozen=True, kw_only=True):
+    """What one event did."""
 
     statements: int
-    rows_written: int
-    machine_steps: int
-
-
-def context_of(length: int) -> apsw.Connection:
-    """Return a database whose one context has this many messages."""
-    db = open_database(MEMORY)
-    drafts = tuple(Draft(id=MessageId(f"m{at}"), text="said") for at in range(length))
-    with db:
-        ordinals.apply(db, Open(conversation=CONVERSATION))
-        ordinals.apply(db, Append(conversation=CONVERSATION, messages=drafts))
-    return db
-
-
-def replacing(start: int, removed: int, *, ordinal: bool) -> Replace:
-    """Return the replacement of some messages, with or without the ordinals where they stand."""
-    named = tuple(MessageItem(id=MessageId(f"m{at}")) for at in range(start, start + removed))
-    return Replace(
-        conversation=CONVERSATION,
-        summary=SummaryId("s"),
-        text="in short",
-        items=named,
-        first=Ordinal(start) if ordinal else None,
-        last=Ordinal(start + removed - 1) if ordinal else None,
-    )
-
-
-def cost_of(db: apsw.Connection, event: Event) -> Cost:
-    """Return the cost of an event, and leave the database as it was."""
-    statements: list[str] = []
-    steps: list[int] = []
-
-    def traced(_cursor: apsw.Cursor, sql: str, _bindings: object) -> bool:
-        if not sql.startswith(CONTROL):
-            statements.append(sql)
-        return True
-
-    def profiled(report: dict[str, dict[str, int]]) -> None:
-        steps.append(report["stmt_status"]["SQLITE_STMTSTATUS_VM_STEP"])
-
-    db.execute("SAVEPOINT measured")
-    before = db.total_changes()
-    db.exec_trace = traced
-    profile(db, profiled)
-    outcome = answered(db, None, event, ordinals.apply, ordinals.PROGRAM.decode_outcome)
-    profile(db, None)
-    db.exec_trace = None
-    written = db.total_changes() - before
-    db.execute("ROLLBACK TO measured; RELEASE measured")
-    assert isinstance(outcome, Replaced)
-    return Cost(len(statements), written, sum(steps))
+    rows: int
+    """Rows written."""
+    steps: int
+    """Instructions of the virtual machine."""
+    scanned: int
+    """Times that a statement moved on to the next row of a whole table."""
 
 
 class Profiler(Protocol):
     """The part of a connection that tells what each statement took."""
 
-    def trace_v2(
-        self, mask: int, callback: Callable[[dict[str, dict[str, int]]], None] | None, /
-    ) -> None:
+    def trace_v2(self, mask: int, callback: Callable[[Told], None] | None, /) -> None:
         """Call back after each statement."""
         ...
 
 
-def profile(
-    profiler: Profiler, callback: Callable[[dict[str, dict[str, int]]], None] | None
-) -> None:
+def profile(profiler: Profiler, callback: Callable[[Told], None] | None) -> None:
     """Have a connection tell what each statement took; None stops it."""
     profiler.trace_v2(0 if callback is None else apsw.SQLITE_TRACE_PROFILE, callback)
 
 
-class Ends(NamedTuple):
-    """The cost of one replacement at three places of a context."""
+class Machine:
+    """Adds up what SQLite's virtual machine tells of each statement that has run."""
 
-    oldest: Cost
-    middle: Cost
-    newest: Cost
+    def __init__(self) -> None:
+        self.statements = self.steps = self.scanned = 0
+
+    def note(self, run: Told) -> None:
+        """Count one statement; called by APSW when it is done."""
+        sql, status = run["sql"], run["stmt_status"]
+        assert isinstance(sql, str)
+        assert isinstance(status, dict)
+        if sql.startswith(TRANSACTION):
+            return
+        self.statements += 1
+        self.steps += status["SQLITE_STMTSTATUS_VM_STEP"]
+        self.scanned += status["SQLITE_STMTSTATUS_FULLSCAN_STEP"]
 
 
-def at_ends(db: apsw.Connection, length: int, removed: int, *, ordinal: bool) -> Ends:
-    """Measure at the oldest end, in the middle, and one item short of the newest end."""
-    starts = (0, length // 2, length - removed - 1)
-    return Ends(*(cost_of(db, replacing(at, removed, ordinal=ordinal)) for at in starts))
+def cost(host: Host, event: Event) -> tuple[Cost, Outcome]:
+    """Take an event, return what it did and its outcome, and take it back."""
+    machine, db = Machine(), host.connection
+    host.mark()
+    written = db.total_changes()
+    profile(db, machine.note)
+    with host.statements() as ran:
+        outcome = host.step(event)
+    profile(db, None)
+    rows = db.total_changes() - written
+    host.back()
+    statements = sum(not sql.startswith(TRANSACTION) for sql in ran)
+    assert statements == machine.statements, "a statement escaped one of the two traces"
+    found = Cost(statements=statements, rows=rows, steps=machine.steps, scanned=machine.scanned)
+    return found, outcome
 
 
 @pytest.fixture(scope="module")
-def measured() -> dict[tuple[int, bool], Ends]:
-    """Measure every length, with and without ordinals, and print the table."""
-    table: dict[tuple[int, bool], Ends] = {}
+def hosts() -> Iterator[dict[int, Host]]:
+    """Return a host for each length, whose one conversation has a list of so many messages."""
+    filled: dict[int, Host] = {}
     for length in LENGTHS:
-        db = context_of(length)
-        for ordinal in (False, True):
-            table[length, ordinal] = at_ends(db, length, REMOVED, ordinal=ordinal)
-        db.close()
-    rows = [
-        (length, "given" if ordinal else "none", place, *cost)
-        for (length, ordinal), ends in table.items()
-        for place, cost in zip(Ends._fields, ends, strict=True)
-    ]
-    columns = ("length", "ordinals", "place", *Cost._fields)
-    show(f"a replacement of {REMOVED} items", columns, rows)
-    return table
+        filled[length] = host = Host(sqlite_ordinals.PROGRAM)
+        host.step(opening())
+        host.step(appending(" ".join(f"m{number}" for number in range(length))))
+    yield filled
+    for host in filled.values():
+        host.close()
 
 
-def test_without_ordinals_the_cost_is_the_same_anywhere_in_any_list(
-    measured: dict[tuple[int, bool], Ends],
+def replacement(length: int, place: str, removed: int, *, ordinals: bool = False) -> Replace:
+    """Return a replacement of adjacent messages at the oldest end, in the middle or at the newest."""
+    first = {"oldest": 0, "middle": (length - removed) // 2, "newest": length - removed}[place]
+    names = " ".join(f"m{number}" for number in range(first, first + removed))
+    if not ordinals:
+        return replacing(names, "s")
+    return replacing(names, "s", first=first, last=first + removed - 1)
+
+
+def replaced(host: Host, event: Replace) -> Cost:
+    """Return the cost of a replacement that is accepted."""
+    found, outcome = cost(host, event)
+    assert outcome == Replaced(depth=Depth(0))
+    assert found.scanned == 0
+    return found
+
+
+def named(hosts: dict[int, Host], removed: int, place: str) -> set[Cost]:
+    """Return the costs of replacements that name items alone, one for each length."""
+    return {replaced(host, replacement(length, place, removed)) for length, host in hosts.items()}
+
+
+@pytest.mark.parametrize(("removed", "place"), list(product(REMOVED, PLACES)))
+def test_a_replacement_costs_the_same_at_every_length(
+    hosts: dict[int, Host], removed: int, place: str
 ) -> None:
-    costs = {cost for length in LENGTHS for cost in measured[length, False]}
-    assert len(costs) == 1
+    (found,) = named(hosts, removed, place)
+    assert (found.statements, found.rows) == (8 + removed, 3 + 2 * removed)
 
 
-def test_with_ordinals_statements_and_rows_written_do_not_depend_on_the_list(
-    measured: dict[tuple[int, bool], Ends],
-) -> None:
-    costs = {cost[:2] for length in LENGTHS for cost in measured[length, True]}
-    assert len(costs) == 1
-
-
-def test_with_ordinals_the_ends_cost_the_same_and_the_middle_grows_with_the_list(
-    measured: dict[tuple[int, bool], Ends],
-) -> None:
-    oldest = {measured[length, True].oldest for length in LENGTHS}
-    newest = {measured[length, True].newest for length in LENGTHS}
-    middle = [measured[length, True].middle.machine_steps for length in LENGTHS]
-    assert (len(oldest), len(newest)) == (1, 1)
-    assert middle == sorted(set(middle))
-    assert middle[-1] > 100 * middle[0]
-
-
-def test_each_further_item_costs_the_same() -> None:
-    db = context_of(1_000)
-    costs = [cost_of(db, replacing(500, removed, ordinal=False)) for removed in (2, 3, 4, 5, 6)]
-    db.close()
-    further = {
-        tuple(after - before for before, after in zip(one, other, strict=True))
-        for one, other in pairwise(costs)
+def test_a_replacement_costs_as_much_for_every_further_item(hosts: dict[int, Host]) -> None:
+    """Away from the newest end, behind which a range has no next row to stop at."""
+    steps = {
+        removed: replaced(host, replacement(length, "middle", removed)).steps
+        for length, host in hosts.items()
+        for removed in (1, 2, 3, 21, 40)
     }
-    assert len(further) == 1
-    ((statements, rows, steps),) = further
-    assert (statements, rows) == (1, 2)
-    assert steps > 0
+    each = steps[3] - steps[2]
+    assert steps[21] - steps[3] == 18 * each
+    assert steps[40] - steps[21] == 19 * each
+
+
+@pytest.mark.parametrize("removed", REMOVED)
+def test_ordinals_add_two_statements_that_read_from_the_nearer_end(
+    hosts: dict[int, Host], removed: int
+) -> None:
+    """Nothing at the ends, and half of the list in the middle, twice: for the first and the last."""
+    steps: dict[str, list[int]] = {place: [] for place in PLACES}
+    rows: list[tuple[object, ...]] = []
+    for length, place in product(LENGTHS, PLACES):
+        plain = replaced(hosts[length], replacement(length, place, removed))
+        found = replaced(hosts[length], replacement(length, place, removed, ordinals=True))
+        assert (found.statements, found.rows) == (plain.statements + 2, plain.rows)
+        steps[place].append(found.steps - plain.steps)
+        rows.append((length, place, found.statements, found.rows, plain.steps, found.steps))
+    columns = ("length", "place", "statements", "rows written", "steps", "steps with ordinals")
+    show(f"Replacement of {removed}, with both ordinals", columns, rows)
+    assert len(set(steps["oldest"])) == 1
+    assert len(set(steps["newest"])) == 1
+    assert steps["middle"] == sorted(set(steps["middle"]))
+
+
+@pytest.mark.parametrize("removed", REMOVED)
+def test_a_wrong_ordinal_is_refused_at_no_greater_cost(
+    hosts: dict[int, Host], removed: int
+) -> None:
+    """An ordinal near an end is refuted there, wherever the items stand."""
+    costs: set[Cost] = set()
+    for length, host in hosts.items():
+        middle = replacement(length, "middle", removed)
+        names = " ".join(item.id for item in middle.items)
+        found, outcome = cost(host, replacing(names, "s", first=1))
+        assert isinstance(outcome, Refused)
+        costs.add(found)
+    (found,) = costs
+    assert (found.rows, found.scanned) == (0, 0)
+
+
+@pytest.mark.parametrize("removed", REMOVED)
+def test_a_rollback_costs_the_same_at_every_length(hosts: dict[int, Host], removed: int) -> None:
+    costs: set[Cost] = set()
+    for length, host in hosts.items():
+        host.mark()
+        host.step(replacement(length, "middle", removed))
+        found, outcome = cost(host, rolling_back("s"))
+        assert isinstance(outcome, RolledBack)
+        costs.add(found)
+        host.back()
+    (found,) = costs
+    assert (found.rows, found.scanned) == (3 + 2 * removed, 0)
+
+
+@pytest.mark.parametrize("added", [1, 8])
+def test_an_append_costs_the_same_at_every_length(hosts: dict[int, Host], added: int) -> None:
+    costs: set[Cost] = set()
+    for host in hosts.values():
+        found, outcome = cost(host, appending(" ".join(f"n{number}" for number in range(added))))
+        assert isinstance(outcome, Appended)
+        costs.add(found)
+    (found,) = costs
+    assert (found.rows, found.scanned) == (1 + 2 * added, 0)
