@@ -113,7 +113,7 @@ def hosts() -> Iterator[dict[int, Host]]:
 
 
 def replacement(length: int, place: str, removed: int, *, ordinals: bool = False) -> Replace:
-    """Return a replacement of adjacent messages at the oldest end, in the middle or at the newest."""
+    """Return a replacement of adjacent messages at one of the places."""
     first = {"oldest": 0, "middle": (length - removed) // 2, "newest": length - removed}[place]
     names = " ".join(f"m{number}" for number in range(first, first + removed))
     if not ordinals:
@@ -158,7 +158,7 @@ def test_a_replacement_costs_as_much_for_every_further_item(hosts: dict[int, Hos
 def test_ordinals_add_two_statements_that_read_from_the_nearer_end(
     hosts: dict[int, Host], removed: int
 ) -> None:
-    """Nothing at the ends, and half of the list in the middle, twice: for the first and the last."""
+    """Nothing at the ends, and half of the list in the middle, for the first and the last."""
     steps: dict[str, list[int]] = {place: [] for place in PLACES}
     rows: list[tuple[object, ...]] = []
     for length, place in product(LENGTHS, PLACES):
