@@ -42,6 +42,10 @@ from plumbline_models.ordinals.values import (
 )
 
 
+_SHORT = 2
+"""Items of a range that is removed whole even where a longer one is not."""
+
+
 def _stale(state: State) -> Iterator[Event]:
     """Yield what a caller asks for who read the context when every message stood in it."""
     for at in state.conversations:
@@ -62,6 +66,16 @@ def _beside(at: Conversation, then: Conversation, event: Replace) -> Conversatio
     items = items_of(at)
     start = items.index(event.items[0])
     return listed(then, (*items[:start], SummaryItem(id=event.summary), *items[start:]))
+
+
+def _last_left(at: Conversation, then: Conversation, event: Replace) -> Conversation:
+    """Leave the last item of a longer range where it was: a range that ends one row early."""
+    del at
+    if len(event.items) <= _SHORT:
+        return then
+    items = items_of(then)
+    behind = items.index(SummaryItem(id=event.summary)) + 1
+    return listed(then, (*items[:behind], event.items[-1], *items[behind:]))
 
 
 def _untouched(at: Conversation, then: Conversation, event: Replace) -> Conversation:
@@ -204,6 +218,15 @@ VARIANTS: tuple[OrdinalsVariant, ...] = (
         source="lossless-claw issue #203",
         story="Summaries are made and placed, and the messages that they cover stay in the"
         " context, which grows.",
+        scope=ONE,
+    ),
+    Variant(
+        name="LAST_LEFT",
+        machine=stepping("LAST_LEFT", tampered(Replace, _last_left)),
+        breaks="ORD-3",
+        source=CONSTRUCTED,
+        story="A range of more than two items ends one row early: the last item is covered and"
+        " stays in the context.",
         scope=ONE,
     ),
     Variant(
