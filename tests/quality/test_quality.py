@@ -72,7 +72,7 @@ def test_the_unchanged_machine_breaks_nothing_along_any_stored_trace() -> None:
 def test_lockstep_tells_variants_from_the_machine_when_they_are_the_host() -> None:
     scope = CASE.scopes["quick"].descend[0]
     named = {variant.name: variant for variant in VARIANTS}
-    for name in ("PRUNE_GAPS", "NEVER_REMOVED", "MAX_PLUS_ONE", "BURNT_NUMBER", "ROLLED_BACKWARDS"):
+    for name in ("PRUNE_GAPS", "LAST_LEFT", "MAX_PLUS_ONE", "ONE_COUNTER", "ROLLED_BACKWARDS"):
         variant = named[name]
         effort = Effort(examples=200, steps=30, seed=1)
         run = lockstep(CASE.machine, partial(_host, variant), scope, effort)

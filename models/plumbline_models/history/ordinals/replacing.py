@@ -41,7 +41,6 @@ from plumbline_models.ordinals.values import (
     SummaryItem,
 )
 
-
 _SHORT = 2
 """Items of a range that is removed whole even where a longer one is not."""
 
