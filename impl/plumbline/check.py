@@ -9,9 +9,10 @@ whole budget is over is *unfinished* and never a pass.
 import contextlib
 import multiprocessing
 import signal
+import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -140,6 +141,12 @@ def regression_folders(out: Path | None) -> tuple[Path, ...]:
     return (*stored, DEFAULT_OUT if out is None else out)
 
 
+def kept_folder(out: Path | None) -> Path:
+    """Return where failing traces are stored: where the user says, else as ``--help`` tells."""
+    root = checkout()
+    return out or (DEFAULT_OUT if root is None else root / "tests" / "regressions")
+
+
 def _tasks(options: Options, started: float) -> Iterator[Task]:
     """Yield the tasks with their shares of the budget, those of greatest weight first."""
     subjects = chosen(options.machines)
@@ -153,8 +160,7 @@ def _tasks(options: Options, started: float) -> Iterator[Task]:
     }
     whole = sum(one.weight for one in subjects) * sum(engines.values())
     second_shares = options.profile.seconds * options.workers
-    root = checkout()
-    kept = options.out or (DEFAULT_OUT if root is None else root / "tests" / "regressions")
+    kept = kept_folder(options.out)
     for engine, weight in sorted(
         engines.items(), key=lambda one: (one[0] != "regressions", -one[1])
     ):
@@ -162,7 +168,9 @@ def _tasks(options: Options, started: float) -> Iterator[Task]:
             plan = Plan(
                 profile=options.profile,
                 seed=options.seed,
-                share_seconds=round(second_shares * weight * one.weight / whole, 1),
+                share_seconds=round(
+                    min(second_shares * weight * one.weight / whole, options.profile.seconds), 1
+                ),
                 regressions=regression_folders(options.out),
                 database=(options.out or DEFAULT_OUT) / "examples",
                 spec=spec_folder(),
@@ -188,15 +196,43 @@ def _run(tasks: Sequence[Task], workers: int, told: Told) -> Iterator[tuple[Task
             yield from _collect(pool, tasks, channel, told)
         except BrokenProcessPool as error:
             raise CouldNotFinish("a worker process was ended from outside") from error
+        except BaseException:
+            _give_up(channel)
+            raise
         finally:
             channel.stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
 
 
+def _give_up(channel: "Channel") -> None:
+    """End the workers at once; a further interrupt must not disturb it."""
+    with _uninterrupted():
+        channel.stop.set()
+        for child in multiprocessing.active_children():
+            child.terminate()
+            child.join()
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Generator[None]:
+    """Ignore interrupts, in workers that are started meanwhile as well; in the main thread only."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+
+
 def _collect(
     pool: ProcessPoolExecutor, tasks: Sequence[Task], channel: "Channel", told: Told
 ) -> Iterator[tuple[Task, EngineReport]]:
-    waiting: dict[Future[EngineReport], Task] = {pool.submit(_work, task): task for task in tasks}
+    with _uninterrupted():
+        waiting: dict[Future[EngineReport], Task] = {
+            pool.submit(_work, task): task for task in tasks
+        }
     while waiting:
         done, _ = wait(waiting, timeout=POLL_SECONDS)
         while not channel.messages.empty():
@@ -311,11 +347,13 @@ def _machine_report(name: str, reports: Sequence[EngineReport]) -> MachineReport
 
 def _keep(task: Task, report: EngineReport) -> Iterator[str]:
     """Store the trace of each finding, unless it was a stored one that failed again."""
-    if report.engine in ("regressions", "vectors"):
+    if report.engine in ("regressions", "vectors", "diff"):
         return
     for finding in report.findings:
-        with contextlib.suppress(OSError):
+        try:
             yield str(keep(task.kept, report.machine, finding))
+        except OSError as error:
+            yield f"nothing: {task.kept} cannot be written ({error.strerror})"
 
 
 def keep(folder: Path, machine: str, finding: Finding) -> Path:

@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from plumbline.check import DEFAULT_OUT, keep
+from plumbline.check import keep, kept_folder
 from plumbline.history_of import history
 from plumbline.registry import ordinals_case
 from plumbline.transcript import Transcript
@@ -50,7 +50,7 @@ def drive(transcript: Path, seed: int, out: Path | None, progress: Progress) -> 
     kept: tuple[str, ...] = ()
     if failure is not None:
         findings = (_shrunk(tuple(taken), failure),)
-        path = keep(out or DEFAULT_OUT, case.machine.name, findings[0])
+        path = keep(kept_folder(out), case.machine.name, findings[0])
         kept = (f"kept {path}; repeat it with: plumbline replay {path}",)
     covered = coverage.result()
     context = max((len(one.context) for one in trial.state.conversations), default=0)

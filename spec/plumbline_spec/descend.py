@@ -25,7 +25,7 @@ O = TypeVar("O")  # noqa: E741 - the letters of the contract
 C = TypeVar("C")
 
 MAX_TRANSITIONS = 20_000_000
-PROGRESS_TRANSITIONS = 5_000
+PROGRESS_TRANSITIONS = 500
 
 
 class Descent(Struct, Generic[E], frozen=True, kw_only=True):

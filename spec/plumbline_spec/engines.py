@@ -13,7 +13,8 @@ from plumbline_spec.clause_table import Broken, Progress, silent
 from plumbline_spec.coverage import Covered
 from plumbline_spec.descend import Descent, descend
 from plumbline_spec.diff import diff
-from plumbline_spec.envelope import envelope
+from plumbline_spec.envelope import CLAUSES as ENVELOPE_CLAUSES
+from plumbline_spec.envelope import Envelope, envelope
 from plumbline_spec.explore import MAX_STATES, Counterexample, Exploration, explore
 from plumbline_spec.host import Judged, offered
 from plumbline_spec.lockstep import Effort, lockstep
@@ -63,6 +64,7 @@ def run_regressions(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> E
                 again = record(machine, trace.events, trace.header)
                 found = validate(machine, again) or replay(machine, judged, again)
                 findings += _mismatched(machine, again, found[:1], f"{file.name} ")
+                findings += _unenveloped(case, again)
     finally:
         judged.host.close()
     return _report(
@@ -72,6 +74,28 @@ def run_regressions(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> E
         findings,
         figures={"traces": traces},
     )
+
+
+def _unenveloped(case: Case[S, E, O, C], trace: Trace[S, E, O]) -> list[Finding]:
+    """Judge the envelope along a trace that was kept because a clause of it was broken."""
+    return [
+        finding_of_broken(case.machine, found.broken, found.events)
+        for found in enveloped(case, trace)
+        if found.broken is not None
+    ]
+
+
+def enveloped(case: Case[S, E, O, C], trace: Trace[S, E, O]) -> list[Envelope[E]]:
+    """Take a trace in its envelope, if that is what the trace is about."""
+    about = trace.header.name in ENVELOPE_CLAUSES
+    return [envelope(case.machine, case.durable, [trace])] if about else []
+
+
+def finding_of_broken(
+    machine: Machine[S, E, O, C], broken: Broken, events: tuple[E, ...]
+) -> Finding:
+    """Return the finding of a clause of the envelope."""
+    return _finding(machine, broken.clause, str(broken.witness), events, "envelope")
 
 
 def _is_about(file: Path, machine: str) -> bool:
@@ -181,7 +205,10 @@ def _shortened(case: Case[S, E, O, C], scope: C, walk: Descent[E]) -> Descent[E]
     """Shrink the trace of a failure, which is as long as the walk was deep."""
     if walk.failure is None:
         return walk
-    events, failure = shrink_failure(case.machine, case.host, walk.events, walk.failure, scope)
+    unjudged = frozenset(clause.id for clause in case.machine.clauses)
+    events, failure = shrink_failure(
+        case.machine, case.host, walk.events, walk.failure, scope, without=unjudged
+    )
     return replace(walk, events=events, failure=failure)
 
 
@@ -320,9 +347,7 @@ def run_envelope(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> Engi
     findings = []
     if found.broken is not None:
         broken: Broken = found.broken
-        findings = [
-            _finding(case.machine, broken.clause, str(broken.witness), found.events, "envelope")
-        ]
+        findings = [finding_of_broken(case.machine, broken, found.events)]
     report = _report(
         case.machine.name,
         "envelope",

@@ -25,7 +25,7 @@ O = TypeVar("O")  # noqa: E741 - the letters of the contract
 C = TypeVar("C")
 
 MAX_STATES = 1_000_000
-PROGRESS_STATES = 5_000
+PROGRESS_STATES = 250
 FINGERPRINT_BITS = 128
 
 
@@ -180,7 +180,7 @@ def explore(
     with _no_collection():
         while level and found is None and bound is None:
             progress(f"depth {depth}: {len(walk.seen):,} states, {walk.transitions:,} transitions")
-            level, found = _next_level(walk, level, scope, progress)
+            level, found = _next_level(walk, level, scope, max_states, progress)
             depth += 1 if level else 0
             if len(walk.seen) > max_states:
                 bound = f"{max_states:,} states"
@@ -188,14 +188,14 @@ def explore(
 
 
 def _next_level(
-    walk: Walk[S, E, O, C], level: list[S], scope: C, progress: Progress
+    walk: Walk[S, E, O, C], level: list[S], scope: C, max_states: int, progress: Progress
 ) -> tuple[list[S], Counterexample[E] | None]:
     following: list[S] = []
     for number, state in enumerate(level):
         if number % PROGRESS_STATES == PROGRESS_STATES - 1:
             progress(f"{len(walk.seen):,} states, {walk.transitions:,} transitions")
         found = walk.judge(state, scope, following)
-        if found is not None:
+        if found is not None or len(walk.seen) > max_states:
             return following, found
     return following, None
 

@@ -272,7 +272,11 @@ def _run_all(bench: Bench[S, E, O, C], effort: Effort, database: Path | None) ->
     for batch in range(1, MAX_BATCHES):
         if bench.failure or effort.until is None or time.monotonic() >= effort.until:
             break
-        _run(bench, built, effort.seed + batch, chosen)
+        try:
+            _run(bench, built, effort.seed + batch, chosen)
+        except CouldNotFinish:
+            if time.monotonic() < effort.until:
+                raise
     return minimum
 
 

@@ -172,12 +172,26 @@ def _replay(case: Case[S, E, O, C], path: Path) -> list[Replayed]:
                 mismatches=(
                     *validate(case.rules(trace.header.rules), trace),
                     *replay(case.rules(trace.header.rules), judged, trace),
+                    *_unenveloped(case, trace),
                 ),
             )
             for trace in read(path, lambda header: case.rules(header.rules))
         ]
     finally:
         judged.host.close()
+
+
+def _unenveloped(case: Case[S, E, O, C], trace: Trace[S, E, O]) -> list[Mismatch]:
+    return [
+        Mismatch(
+            step=len(found.events),
+            what=found.broken.clause,
+            recorded="holds",
+            found=str(found.broken.witness),
+        )
+        for found in engines.enveloped(case, trace)
+        if found.broken is not None
+    ]
 
 
 def _rows(case: Case[S, E, O, C], trace: Trace[S, E, O]) -> list[Row]:

@@ -512,9 +512,8 @@ def _offer_replaces(events: list[Event], at: Conversation, summary: str) -> None
             if items[stop - 1][0] != kind:
                 break
             events.append(("replace", at[0], summary, text, items[start:stop], None, None))
-            if stop == start + 1:
-                there = at[4][start][0]
-                events.append(("replace", at[0], summary, text, items[start:stop], there, there))
+            ends = (at[4][start][0], at[4][stop - 1][0])
+            events.append(("replace", at[0], summary, text, items[start:stop], *ends))
 
 
 def _offer_departures(events: list[Event], at: Conversation) -> None:

@@ -91,9 +91,8 @@ def _replaces(at: Conversation, summary: SummaryId) -> Iterator[Event]:
             text = f"text of {summary}"
             named = Replace(conversation=at.id, summary=summary, text=text, items=run)
             yield named
-            if len(run) == 1:
-                ordinal = at.context[start].ordinal
-                yield replace(named, first=ordinal, last=ordinal)
+            first, last = at.context[start].ordinal, at.context[stop - 1].ordinal
+            yield replace(named, first=first, last=last)
 
 
 def _departures(at: Conversation) -> Iterator[Event]:
@@ -191,6 +190,7 @@ Values: TypeAlias = dict[str, tuple[object, ...]]
 OPEN_AT_ONCE = 2
 """Conversations that strategies open; more of them would stay empty."""
 ELSEWHERE = ConversationId("elsewhere")
+ODD_TEXT = "a nul \0, 漢字, 😀, " + "and many words " * 300
 
 
 def choices(state: State) -> Choices:
@@ -210,7 +210,8 @@ def choices(state: State) -> Choices:
 def _common(state: State, at: Conversation) -> Values:
     """Return the values that go with any range of a conversation."""
     issued = _issued(state)
-    drafts = tuple(_draft(issued + number) for number in range(1, 7))
+    drafts = tuple(_draft(issued + number) for number in range(1, 13))
+    odd = (Draft(id=drafts[0].id, text=ODD_TEXT),)
     items = [entry.item for entry in at.context]
     raw = tuple((item.id,) for item in items if isinstance(item, MessageItem))
     standing = tuple(item.id for item in items if isinstance(item, SummaryItem))
@@ -223,11 +224,12 @@ def _common(state: State, at: Conversation) -> Values:
     return {
         "conversation": (at.id,),
         "conversation:Prune": (at.id, ELSEWHERE, ELSEWHERE),
-        "messages:Append": (drafts[:1], drafts[:2], drafts[:4], drafts, drafts, *again),
+        "messages:Append": (drafts[:1], drafts[:2], drafts[:4], drafts[:6], drafts, odd, *again),
         "messages:Forget": (*raw, tuple(known), *gone[:3], *((pair * 2) for pair in raw[:1])),
         "summary:Replace": (() if fresh is None else (fresh,) * 6) + stored[:1],
         "summary:RollBack": (*standing, *standing, *stored[:1]),
         "retain_depth": (None, 0, 1),
+        "text:Replace": ("in short", ODD_TEXT),
     }
 
 
@@ -236,13 +238,13 @@ def _ranges(at: Conversation) -> Iterator[Values]:
     items = tuple(entry.item for entry in at.context)
     length = len(items)
     for start in sorted({0, 1, length // 2, length - 3, length - 1} & set(range(length))):
-        runs = [items[start : start + size] for size in (1, 2, 3, length)]
-        ordinal = at.context[start].ordinal
-        yield {
-            "items": tuple(run for run in runs if len({type(item) for item in run}) == 1),
-            "first": (None, None, None, ordinal),
-            "last": (None, None, None, None, ordinal),
-        }
+        for stop in sorted({start + 1, start + 2, start + 3, length} & set(range(length + 1))):
+            if len({type(item) for item in items[start:stop]}) == 1:
+                yield {
+                    "items": (items[start:stop],),
+                    "first": (None, None, at.context[start].ordinal),
+                    "last": (None, None, at.context[stop - 1].ordinal),
+                }
 
 
 def _gone(at: Conversation) -> tuple[Item, ...]:
