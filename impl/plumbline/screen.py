@@ -123,7 +123,8 @@ def show_finding(out: Console, finding: Finding, where: str) -> None:
     out.print(f"[bold red]{where}: {escape(finding.name)}[/]", soft_wrap=True)
     out.print(Text(f"  {finding.detail}"), soft_wrap=True)
     if finding.rows:
-        out.print(_trace_table([(str(r.step), r.event, r.outcome) for r in finding.rows]))
+        rows = [(str(row.step), row.event, row.outcome) for row in finding.rows]
+        out.print(_trace_table(rows, "the shortest trace found"))
     if finding.differences:
         table = Table("place", "machine", "host", title="differences after the last step")
         for one in finding.differences[:MAX_DIFFERENCES]:
@@ -131,8 +132,8 @@ def show_finding(out: Console, finding: Finding, where: str) -> None:
         out.print(table)
 
 
-def _trace_table(rows: Sequence[tuple[str, str, str]]) -> Table:
-    table = Table("step", "event", "outcome", title="the shortest trace found")
+def _trace_table(rows: Sequence[tuple[str, str, str]], title: str) -> Table:
+    table = Table("step", "event", "outcome", title=title)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     return table
@@ -206,7 +207,9 @@ def show_replays(found: Sequence[Replayed]) -> None:
     out = console()
     for one in found:
         out.print(Text(f"trace {one.name or '-'} under {one.rules}", style="bold"))
-        out.print(_trace_table([(str(row.step), row.event, row.outcome) for row in one.rows]))
+        rows = [(str(row.step), row.event, row.outcome) for row in one.rows]
+        if one.mismatches or len(found) == 1:
+            out.print(_trace_table(rows, "the trace"))
         if not one.mismatches:
             out.print("[green]agrees[/]: model, SQLite and every clause")
             continue
