@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import msgspec
 import pytest
-from hypothesis import find, given, settings
+from hypothesis import HealthCheck, find, given, settings
 from hypothesis import strategies as st
 from msgspec import Meta, Struct, inspect
 
@@ -53,7 +53,7 @@ class Everything(Struct, frozen=True, kw_only=True, rename="camel", forbid_unkno
     maybe: int | None
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.filter_too_much])
 @given(from_type(inspect.type_info(Everything)))
 def test_what_is_drawn_of_a_type_is_what_the_codec_reads(value: object) -> None:
     made = msgspec.convert(value, Everything)
