@@ -234,7 +234,7 @@ CASE = replace(
     scopes={"quick": Scopes(explore=(THREE,), descend=(THREE, TWO), diff=TWO)},
 )
 LONG = replace(PLAN, profile=replace(PLAN.profile, examples=100, steps=30))
-LONGEST = 9
+LONGEST = 12
 """Events in the longest trace that a planted bug is shrunk to, or in the vector that finds it."""
 
 
