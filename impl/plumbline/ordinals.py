@@ -122,9 +122,7 @@ def _refuse_known(db: apsw.Connection, here: ConversationId, message: MessageId)
 
 
 def _refuse_forgotten(db: apsw.Connection, here: ConversationId, message: MessageId) -> None:
-    forgotten = db.execute(
-        "SELECT conversation FROM losses WHERE cause = 'forgotten' AND message = ?", (message,)
-    ).get
+    forgotten = _forgotten_in(db, message)
     if forgotten is not None:
         raise _Refusal(Reason.FORGOTTEN_ITEM if forgotten == here else Reason.FOREIGN_ITEM)
 
@@ -180,6 +178,7 @@ def _stand(db: apsw.Connection, here: ConversationId, item: Item) -> tuple[int |
 
 
 def _forgotten_in(db: apsw.Connection, message: MessageId) -> object:
+    """Return the conversation in which a message was forgotten, or None."""
     return db.execute(
         "SELECT conversation FROM losses WHERE cause = 'forgotten' AND message = ?", (message,)
     ).get
