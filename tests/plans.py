@@ -11,6 +11,7 @@ SPEC = ROOT / "spec"
 TINY = Profile(
     name="quick",
     seconds=60,
+    patience=1,
     examples=12,
     steps=30,
     durable_examples=1,

@@ -23,7 +23,7 @@ from tests.plans import PLAN, ROOT
 FLOORS = {"plumbline_models": "models", "plumbline_spec": "spec", "plumbline": "impl"}
 """Every package and the folder it lies in, lowest floor first; an import never goes up."""
 
-PURE = frozenset({"collections", "enum", "functools", "itertools", "operator", "typing"})
+PURE = frozenset({"collections", "enum", "functools", "itertools", "operator", "re", "typing"})
 """Modules of the standard library that models use: no clock, no chance, no file, no process."""
 MODELS_STAND_ON = PURE | {"msgspec", "typing_extensions", "plumbline_models"}
 IMPURE_NAMES = frozenset({"__import__", "breakpoint", "eval", "exec", "input", "open", "print"})
@@ -35,7 +35,7 @@ DECISIONS = "plumbline_models.decisions"
 """The decisions that exist once and are called by models and implementations alike."""
 MAY_IMPORT_MACHINES = frozenset(
     f"plumbline.{name}"
-    for name in ("check", "command", "drive", "generate", "history_of", "registry")
+    for name in ("audit", "check", "command", "drive", "generate", "registry", "scripted")
 )
 """Modules that know machines as well as implementations; no host is made of them."""
 TYPE_NAME = re.compile(r"[A-Z][A-Za-z0-9]*[a-z][A-Za-z0-9]*")
@@ -52,7 +52,7 @@ COLUMNS: tuple[tuple[str, ...], ...] = (
     ("tests/conformance/test_{}.py",),
 )
 """Where a machine has a file; one of the places of each column."""
-BESIDE_CHAPTERS = frozenset({"README", "clauses"})
+BESIDE_CHAPTERS = frozenset({"README", "clauses", "tables"})
 
 MAX_MODULE_LINES = 600
 MAX_FUNCTION_LINES = 60

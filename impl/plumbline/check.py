@@ -2,8 +2,8 @@
 
 Theory of operation. Each (machine, engine) is a task with a share of the budget by weight. Tasks
 run in worker processes, the longest first, so two cores are used; each first does its fixed seeded
-minimum, and lockstep then goes on until its share is used up. A minimum that is not done when the
-whole budget is over is *unfinished* and never a pass.
+minimum, and lockstep then goes on until its share is used up. A minimum that is not done when a
+few times the budget is over (``Profile.patience``) is *unfinished* and never a pass.
 """
 
 import contextlib
@@ -176,7 +176,7 @@ def _tasks(options: Options, started: float) -> Iterator[Task]:
                 spec=spec_folder(),
                 versions=VERSIONS,
             )
-            deadline = started + options.profile.seconds
+            deadline = started + options.profile.seconds * options.profile.patience
             yield Task(machine=one.name, engine=engine, plan=plan, deadline=deadline, kept=kept)
 
 
@@ -278,9 +278,8 @@ def _progress(task: Task, told: Told) -> Progress:
 
     def progress(message: str) -> None:
         if time.monotonic() > task.deadline:
-            raise OutOfTime(
-                f"the budget of {task.plan.profile.seconds} s is over; last seen: {message}"
-            )
+            seconds = task.plan.profile.seconds * task.plan.profile.patience
+            raise OutOfTime(f"{seconds} s are over; last seen: {message}")
         told(task.machine, task.engine, message)
 
     return progress

@@ -11,18 +11,48 @@ refused by the specification; 4 could not finish; 70 internal error; 130 interru
 import os
 import sys
 from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from plumbline import __version__
+from plumbline.commands_audit import audit
+from plumbline.commands_context import context
+from plumbline.commands_ingest import ingest
 from plumbline_spec.errors import CouldNotFinish, UnusableInput
 
 if TYPE_CHECKING:
     from plumbline_spec.report import EngineReport, Verdict
 
 HOLDS, BROKEN, UNUSABLE, REFUSED, UNFINISHED, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 4, 70, 130
+
+
+class Access(Enum):
+    """What a command does to the folders of the files that it is given."""
+
+    READING = "reading"
+    """It changes nothing in them: no byte, and no file comes or goes."""
+    WRITING = "writing"
+
+
+COMMANDS = {
+    "audit": Access.READING,
+    "check": Access.WRITING,
+    "context rollback": Access.WRITING,
+    "context show": Access.READING,
+    "context tree": Access.READING,
+    "diff": Access.READING,
+    "explore": Access.READING,
+    "ingest": Access.WRITING,
+    "machines": Access.READING,
+    "quality": Access.WRITING,
+    "replay": Access.READING,
+    "vectors fill": Access.WRITING,
+    "vectors verify": Access.WRITING,
+}
+"""Every command by its path; an engine that finds a failure keeps its trace, so it is writing."""
 
 PROFILE_NAMES = ("quick", "ci", "nightly")
 ENGINE_NAMES = (
@@ -51,6 +81,11 @@ profile_option = click.option(
 @click.version_option(__version__, prog_name="plumbline")
 def cli() -> None:
     """Hold implementations of lossless context management to their executable specification."""
+
+
+cli.add_command(audit)
+cli.add_command(context)
+cli.add_command(ingest)
 
 
 @cli.command()
@@ -112,7 +147,7 @@ def check(
         write_json(report)
     else:
         show_check(report, tables=bool(engines))
-    sys.exit(_code(report.verdict))
+    sys.exit(code_of(report.verdict))
 
 
 def _check_transcript(
@@ -129,7 +164,7 @@ def _check_transcript(
         write_json(report)
     else:
         show_engine(report)
-    sys.exit(_code(report.verdict))
+    sys.exit(code_of(report.verdict))
 
 
 @cli.command()
@@ -249,7 +284,7 @@ def _run_engine(engine: str, machines: tuple[str, ...], profile: str, *, json: b
         write_json(report.engines)
     else:
         show_check(report, tables=True)
-    sys.exit(_code(report.verdict))
+    sys.exit(code_of(report.verdict))
 
 
 @cli.command()
@@ -286,10 +321,11 @@ def _end(report: "EngineReport", *, json: bool) -> None:
         write_json(report)
     else:
         show_engine(report)
-    sys.exit(_code(report.verdict))
+    sys.exit(code_of(report.verdict))
 
 
-def _code(verdict: "Verdict") -> int:
+def code_of(verdict: "Verdict") -> int:
+    """Return the exit code of a verdict."""
     return {"broken": BROKEN, "unfinished": UNFINISHED}.get(verdict.value, HOLDS)
 
 

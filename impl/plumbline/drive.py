@@ -4,8 +4,8 @@ import time
 from pathlib import Path
 
 from plumbline.check import keep, kept_folder
-from plumbline.history_of import history
 from plumbline.registry import ordinals_case
+from plumbline.scripted import history
 from plumbline.transcript import Transcript
 from plumbline_models.ordinals import Event
 from plumbline_spec.clause_table import Progress

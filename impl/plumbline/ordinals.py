@@ -6,12 +6,13 @@ replacement reads and writes depends on the items that it removes and not on the
 context; only an ordinal, when the event gives one, is verified by counting from the nearer end.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import assert_never
 
 import apsw
 import msgspec
 
+from plumbline.damaged import Value, as_number, as_text, every_row
 from plumbline.database import integer
 from plumbline.sqlite_host import Program
 from plumbline_models.ordinals import (
@@ -58,22 +59,29 @@ class _Refusal(Exception):  # noqa: N818 - it never leaves this module
         self.reason = reason
 
 
-def apply(db: apsw.Connection, event: Event) -> Outcome:
-    """Apply one event inside an open transaction; a refused event has written nothing."""
+Counts = tuple[int, ...]
+"""The counts to store with what an event brings: one for each message, or one for the summary."""
+
+
+def apply(db: apsw.Connection, event: Event, counts: Counts = ()) -> Outcome:
+    """Apply one event inside an open transaction; a refused event has written nothing.
+
+    Without counts none are stored: a list that nobody keeps a ledger for.
+    """
     try:
-        return _apply(db, event)
+        return _apply(db, event, counts)
     except _Refusal as refusal:
         return Refused(reason=refusal.reason)
 
 
-def _apply(db: apsw.Connection, event: Event) -> Outcome:
+def _apply(db: apsw.Connection, event: Event, counts: Counts) -> Outcome:
     match event:
         case Open():
             return _open(db, event)
         case Append():
-            return _append(db, event)
+            return _append(db, event, counts)
         case Replace():
-            return _replace(db, event)
+            return _replace(db, event, counts)
         case RollBack():
             return _roll_back(db, event)
         case Prune():
@@ -84,6 +92,12 @@ def _apply(db: apsw.Connection, event: Event) -> Outcome:
             assert_never(event)
 
 
+def exists(db: apsw.Connection, conversation: ConversationId) -> bool:
+    """Tell whether a conversation was opened."""
+    query = "SELECT 1 FROM conversations WHERE conversation = ?"
+    return db.execute(query, (conversation,)).get is not None
+
+
 def _open(db: apsw.Connection, event: Open) -> Outcome:
     db.execute(
         "INSERT OR IGNORE INTO conversations (conversation) VALUES (?)", (event.conversation,)
@@ -92,16 +106,18 @@ def _open(db: apsw.Connection, event: Open) -> Outcome:
     return Opened()
 
 
-def _append(db: apsw.Connection, event: Append) -> Outcome:
+def _append(db: apsw.Connection, event: Append, counts: Counts) -> Outcome:
     items, sequence = _conversation(db, event.conversation)
     _refuse_unless(bool(event.messages), Reason.EMPTY_BATCH)
     named = [draft.id for draft in event.messages]
     _refuse_unless(len(set(named)) == len(named), Reason.DUPLICATE_ITEM)
     for message in named:
         _refuse_known(db, event.conversation, message)
-    for number, draft in enumerate(event.messages, sequence):
-        row = (draft.id, event.conversation, number, draft.text)
-        db.execute("INSERT INTO messages VALUES (?, ?, ?, ?)", row)
+    stored: tuple[int | None, ...] = counts if counts else (None,) * len(named)
+    drafts = zip(event.messages, stored, strict=True)
+    for number, (draft, tokens) in enumerate(drafts, sequence):
+        row = (draft.id, event.conversation, number, draft.text, tokens)
+        db.execute("INSERT INTO messages VALUES (?, ?, ?, ?, ?)", row)
         db.execute(
             "INSERT INTO context (conversation, position, message) VALUES (?, ?, ?)",
             (event.conversation, number, draft.id),
@@ -127,7 +143,7 @@ def _refuse_forgotten(db: apsw.Connection, here: ConversationId, message: Messag
         raise _Refusal(Reason.FORGOTTEN_ITEM if forgotten == here else Reason.FOREIGN_ITEM)
 
 
-def _replace(db: apsw.Connection, event: Replace) -> Outcome:
+def _replace(db: apsw.Connection, event: Replace, counts: Counts) -> Outcome:
     length, _ = _conversation(db, event.conversation)
     _refuse_unless(bool(event.items), Reason.EMPTY_RANGE)
     _refuse_unless(len(set(event.items)) == len(event.items), Reason.DUPLICATE_ITEM)
@@ -143,7 +159,7 @@ def _replace(db: apsw.Connection, event: Replace) -> Outcome:
     _refuse_unless(positions == sorted(positions), Reason.STALE_RANGE)
     _verify_range(db, event, positions, length)
     depth = 1 + max(depth for _, depth in found)
-    _put_summary(db, event, (positions[0], positions[-1]), depth)
+    _put_summary(db, event, (positions[0], positions[-1]), depth, *counts)
     return Replaced(depth=Depth(depth))
 
 
@@ -221,10 +237,16 @@ _NEWER = (
 )
 
 
-def _put_summary(db: apsw.Connection, event: Replace, ends: tuple[int, int], depth: int) -> None:
+def _put_summary(
+    db: apsw.Connection,
+    event: Replace,
+    ends: tuple[int, int],
+    depth: int,
+    tokens: int | None = None,
+) -> None:
     db.execute(
-        "INSERT INTO summaries VALUES (?, ?, ?, ?)",
-        (event.summary, event.conversation, depth, event.text),
+        "INSERT INTO summaries VALUES (?, ?, ?, ?, ?)",
+        (event.summary, event.conversation, depth, event.text, tokens),
     )
     db.execute(
         "INSERT INTO lineage SELECT ?, position, message, summary FROM context"
@@ -342,6 +364,7 @@ def _resize(db: apsw.Connection, conversation: ConversationId, by: int) -> None:
 
 
 # Abstraction: from tables to the state of the model.
+# It shows what it can of rows that break a constraint; see ``plumbline.damaged``.
 
 
 def observe(db: apsw.Connection) -> State:
@@ -356,13 +379,11 @@ def parts(db: apsw.Connection) -> Iterator[tuple[str, State]]:
 
 
 def _conversations(db: apsw.Connection) -> Iterator[Conversation]:
-    rows = db.execute("SELECT conversation, next_sequence FROM conversations ORDER BY conversation")
-    for conversation, sequence in rows.fetchall():
-        assert isinstance(conversation, str)
-        assert isinstance(sequence, int)
+    query = "SELECT conversation, next_sequence FROM conversations ORDER BY conversation"
+    for conversation, sequence in every_row(db, query):
         yield Conversation(
-            id=ConversationId(conversation),
-            next_sequence=Sequence(sequence),
+            id=ConversationId(as_text(conversation)),
+            next_sequence=Sequence(as_number(sequence)),
             messages=tuple(_messages(db, conversation)),
             summaries=tuple(_summaries(db, conversation)),
             context=tuple(_context(db, conversation)),
@@ -370,60 +391,64 @@ def _conversations(db: apsw.Connection) -> Iterator[Conversation]:
         )
 
 
-def _messages(db: apsw.Connection, conversation: str) -> Iterator[Message]:
-    for message, sequence, text in db.execute(
-        "SELECT message, sequence, text FROM messages WHERE conversation = ? ORDER BY sequence",
-        (conversation,),
-    ):
-        assert isinstance(message, str)
-        assert isinstance(sequence, int)
-        assert isinstance(text, str)
-        yield Message(id=MessageId(message), sequence=Sequence(sequence), text=text)
+def _messages(db: apsw.Connection, conversation: Value) -> Iterator[Message]:
+    query = "SELECT message, sequence, text FROM messages WHERE conversation = ? ORDER BY sequence"
+    for message, sequence, said in every_row(db, query, (conversation,)):
+        yield Message(
+            id=MessageId(as_text(message)),
+            sequence=Sequence(as_number(sequence)),
+            text=as_text(said),
+        )
 
 
-def _summaries(db: apsw.Connection, conversation: str) -> Iterator[Summary]:
-    for summary, depth, text in db.execute(
-        "SELECT summary, depth, text FROM summaries WHERE conversation = ? ORDER BY summary",
-        (conversation,),
-    ):
-        assert isinstance(summary, str)
-        assert isinstance(depth, int)
-        assert isinstance(text, str)
-        name = SummaryId(summary)
-        yield Summary(id=name, depth=Depth(depth), text=text, sources=_lineage(db, name))
+def _summaries(db: apsw.Connection, conversation: Value) -> Iterator[Summary]:
+    query = "SELECT summary, depth, text FROM summaries WHERE conversation = ? ORDER BY summary"
+    for summary, depth, said in every_row(db, query, (conversation,)):
+        yield Summary(
+            id=SummaryId(as_text(summary)),
+            depth=Depth(as_number(depth)),
+            text=as_text(said),
+            sources=_lineage(db, summary),
+        )
 
 
-def _lineage(db: apsw.Connection, summary: SummaryId) -> tuple[Item, ...]:
-    rows = db.execute(
-        "SELECT message, source FROM lineage WHERE summary = ? ORDER BY position", (summary,)
-    )
-    return tuple(_item(message, source) for message, source in rows)
+def _lineage(db: apsw.Connection, summary: Value) -> tuple[Item, ...]:
+    query = "SELECT message, source FROM lineage WHERE summary = ? ORDER BY position"
+    return tuple(_items(every_row(db, query, (summary,))))
 
 
-def _context(db: apsw.Connection, conversation: str) -> Iterator[Placed]:
-    rows = db.execute(
-        "SELECT message, summary FROM context WHERE conversation = ? ORDER BY position",
-        (conversation,),
-    )
-    for rank, (message, summary) in enumerate(rows):
-        yield Placed(ordinal=Ordinal(rank), item=_item(message, summary))
+def _context(db: apsw.Connection, conversation: Value) -> Iterator[Placed]:
+    query = "SELECT message, summary FROM context WHERE conversation = ? ORDER BY position"
+    for rank, item in enumerate(_items(every_row(db, query, (conversation,)))):
+        yield Placed(ordinal=Ordinal(rank), item=item)
 
 
-def _losses(db: apsw.Connection, conversation: str) -> Iterator[Loss]:
-    for position, cause, message, summary in db.execute(
+def _losses(db: apsw.Connection, conversation: Value) -> Iterator[Loss]:
+    query = (
         "SELECT position, cause, message, summary FROM losses"
-        " WHERE conversation = ? ORDER BY position, cause",
-        (conversation,),
-    ):
-        assert isinstance(position, int)
-        yield Loss(position=Sequence(position), cause=Cause(cause), item=_item(message, summary))
+        " WHERE conversation = ? ORDER BY position, cause"
+    )
+    for position, cause, message, summary in every_row(db, query, (conversation,)):
+        known = _CAUSES.get(as_text(cause))
+        for item in _items([(message, summary)]):
+            if known is not None:
+                yield Loss(position=Sequence(as_number(position)), cause=known, item=item)
+
+
+_CAUSES = {cause.value: cause for cause in Cause}
+
+
+def _items(named: Iterable[tuple[Value, ...]]) -> Iterator[Item]:
+    """Yield the item that each row names, a message or a summary; a row may name none."""
+    for message, summary in named:
+        if message is not None or summary is not None:
+            yield _item(message, summary)
 
 
 def _item(message: object, summary: object) -> Item:
-    if isinstance(message, str):
-        return MessageItem(id=MessageId(message))
-    assert isinstance(summary, str)
-    return SummaryItem(id=SummaryId(summary))
+    if message is not None:
+        return MessageItem(id=MessageId(as_text(message)))
+    return SummaryItem(id=SummaryId(as_text(summary)))
 
 
 _outcomes: msgspec.json.Decoder[Outcome] = msgspec.json.Decoder(Outcome)

@@ -2,10 +2,16 @@
 
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
+from plumbline import intake as sqlite_intake
 from plumbline import ordinals as sqlite_ordinals
+from plumbline import tokens as sqlite_tokens
 from plumbline.sqlite_host import judged
-from plumbline_models import ordinals
+from plumbline_models import intake, ordinals, tokens
+from plumbline_models.history.intake import VARIANTS as INTAKE_VARIANTS
 from plumbline_models.history.ordinals import VARIANTS as ORDINALS_VARIANTS
+from plumbline_models.history.tokens import VARIANTS as TOKENS_VARIANTS
 from plumbline_spec.case import Case, Scopes
 from plumbline_spec.errors import UnusableInput
 from plumbline_spec.subject import Subject, subject
@@ -35,7 +41,7 @@ def ordinals_case() -> Case[ordinals.State, ordinals.Event, ordinals.Outcome, or
                 explore=(medium, deep, wide, vast), descend=(medium, deep, wide), diff=wide
             ),
         },
-        vectors_scope=medium,
+        vectors_scopes=(medium,),
         host=lambda: judged(sqlite_ordinals.PROGRAM),
         durable=lambda: judged(sqlite_ordinals.PROGRAM, durable=True),
         variants=ORDINALS_VARIANTS,
@@ -46,9 +52,89 @@ def _machine(rules: ordinals.Rules) -> Callable[[], ordinals.Machine]:
     return lambda: ordinals.machine(rules)
 
 
+def tokens_case() -> Case[tokens.State, tokens.Event, tokens.Outcome, tokens.Scope]:
+    """Return tokens over SQLite, with the scopes of every profile."""
+    scope = tokens.Scope
+    small = scope(conversations=1, messages=2, summaries=1)
+    medium = scope(conversations=2, messages=2, summaries=1, counts=(None, 5))
+    deep = scope(conversations=1, messages=3, summaries=2, counts=(None,))
+    counted = scope(conversations=1, messages=3, summaries=2)
+    wide = scope(conversations=2, messages=3, summaries=2, refusals=False, weighings=False)
+    return Case(
+        machine=tokens.machine(),
+        rule_sets={rules.name: _tokens_machine(rules) for rules in tokens.RULE_SETS},
+        equal_rule_sets=(("SPEC", "DELTAS"), ("SPEC", "CLAMPED_DELTAS")),
+        different_rule_sets=(
+            ("BEFORE_295", "PR295"),
+            ("PR295", "CLAMPED"),
+            ("SPEC", "UTF16"),
+            ("SPEC", "BEFORE_295"),
+        ),
+        scopes={
+            "quick": Scopes(explore=(medium, deep), descend=(medium, deep), diff=small),
+            "ci": Scopes(explore=(medium, counted), descend=(medium, counted), diff=counted),
+            "nightly": Scopes(
+                explore=(medium, counted, wide), descend=(medium, counted, wide), diff=wide
+            ),
+        },
+        vectors_scopes=(medium,),
+        host=lambda: judged(sqlite_tokens.PROGRAM),
+        durable=lambda: judged(sqlite_tokens.PROGRAM, durable=True),
+        variants=TOKENS_VARIANTS,
+    )
+
+
+def _tokens_machine(rules: tokens.Rules) -> Callable[[], tokens.Machine]:
+    return lambda: tokens.machine(rules)
+
+
+def intake_case() -> Case[intake.State, intake.Event, intake.Outcome, intake.Scope]:
+    """Return intake over SQLite, with the scopes of every profile."""
+    scope = intake.Scope
+    alone = tokens.Scope(
+        conversations=1,
+        messages=0,
+        summaries=0,
+        refusals=False,
+        weighings=False,
+        counts=(None,),
+    )
+    two, covered = replace(alone, conversations=2), replace(alone, summaries=1)
+    lists = tokens.Scope(conversations=2, messages=3, summaries=1, weighings=False, counts=(None,))
+    by_id = scope(ledger=alone, rows=3, appends=1, departures=False)
+    leaving = scope(ledger=covered, rows=1)
+    covering = scope(ledger=covered, rows=2, refusals=False)
+    by_place = scope(ledger=covered, rows=2, ids=False, appends=1)
+    beside = scope(ledger=two, rows=1, departures=False)
+    no_rows = scope(ledger=lists)
+    weighed = scope(ledger=replace(lists, messages=1, weighings=True))
+    usual = (by_id, leaving, covering, by_place, no_rows, weighed)
+    long = (scope(ledger=covered, rows=2), scope(ledger=covered, rows=3, ids=False, appends=1))
+    return Case(
+        machine=intake.machine(),
+        rule_sets={rules.name: _intake_machine(rules) for rules in intake.RULE_SETS},
+        different_rule_sets=(("SPEC", "IDS_ONLY"),),
+        scopes={
+            "quick": Scopes(explore=(*usual, beside), descend=usual, diff=by_place),
+            "ci": Scopes(explore=(*usual, beside, *long), descend=(*usual, beside), diff=by_place),
+            "nightly": Scopes(
+                explore=(*usual, beside, *long), descend=(*usual, beside, *long), diff=by_place
+            ),
+        },
+        vectors_scopes=(*usual, beside),
+        host=lambda: judged(sqlite_intake.PROGRAM),
+        durable=lambda: judged(sqlite_intake.PROGRAM, durable=True),
+        variants=INTAKE_VARIANTS,
+    )
+
+
+def _intake_machine(rules: intake.Rules) -> Callable[[], intake.Machine]:
+    return lambda: intake.machine(rules)
+
+
 def subjects() -> tuple[Subject, ...]:
     """Return every machine, in the order of the chapters."""
-    return (subject(ordinals_case()),)
+    return (subject(ordinals_case()), subject(tokens_case()), subject(intake_case()))
 
 
 def chosen(names: tuple[str, ...]) -> tuple[Subject, ...]:

@@ -90,5 +90,65 @@ WHEN new.next_sequence < old.next_sequence
 BEGIN SELECT RAISE(ABORT, 'a sequence number is never issued again'); END;
 """
 
-MIGRATIONS = (ENVELOPE, ORDINALS)
+TOKENS = """
+ALTER TABLE messages ADD COLUMN tokens INTEGER;
+ALTER TABLE summaries ADD COLUMN tokens INTEGER;
+ALTER TABLE conversations ADD COLUMN tokens INTEGER NOT NULL DEFAULT 0 CHECK (tokens >= 0);
+
+CREATE TRIGGER message_counts BEFORE INSERT ON messages
+WHEN new.tokens < (new.text <> '')
+BEGIN SELECT RAISE(ABORT, 'a text with content counts at least one token'); END;
+CREATE TRIGGER summary_counts BEFORE INSERT ON summaries
+WHEN new.tokens < (new.text <> '')
+BEGIN SELECT RAISE(ABORT, 'a text with content counts at least one token'); END;
+"""
+
+INTAKE = """
+CREATE TABLE entries (
+    number       INTEGER PRIMARY KEY,   -- in the order of storing
+    conversation TEXT NOT NULL REFERENCES conversations,
+    source       TEXT NOT NULL,
+    entry        TEXT,
+    place        INTEGER CHECK (place >= 1),
+    standing     TEXT NOT NULL CHECK (standing IN ('placed', 'carried', 'aside')),
+    digest       TEXT NOT NULL,
+    role         TEXT NOT NULL,
+    message      TEXT,                  -- stays when the message is forgotten
+    text         TEXT,
+    time         TEXT,
+    CHECK ((standing = 'placed') = (message IS NOT NULL)),
+    CHECK ((standing = 'placed') = (text IS NULL))
+) STRICT;
+CREATE UNIQUE INDEX entries_by_id ON entries (conversation, entry) WHERE entry IS NOT NULL;
+CREATE UNIQUE INDEX entries_by_place ON entries (conversation, source, place)
+WHERE place IS NOT NULL;
+CREATE INDEX entries_without_id ON entries (conversation, source) WHERE entry IS NULL;
+CREATE INDEX entries_without_place ON entries (conversation, source) WHERE place IS NULL;
+CREATE INDEX entries_in_order ON entries (conversation, number);
+CREATE INDEX entries_of_messages ON entries (message) WHERE message IS NOT NULL;
+CREATE INDEX branches ON entries (conversation, number)
+WHERE entry IS NOT NULL AND standing <> 'aside';
+
+CREATE TABLE parts (
+    number INTEGER NOT NULL REFERENCES entries,
+    part   INTEGER NOT NULL CHECK (part >= 0),
+    kind   TEXT NOT NULL,
+    start  INTEGER NOT NULL CHECK (start >= 0),    -- in code points of the text
+    length INTEGER NOT NULL CHECK (length >= 0),
+    call   TEXT,
+    name   TEXT,
+    PRIMARY KEY (number, part)
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER entries_stay BEFORE UPDATE ON entries
+BEGIN SELECT RAISE(ABORT, 'a stored entry is never changed'); END;
+CREATE TRIGGER entries_remain BEFORE DELETE ON entries
+BEGIN SELECT RAISE(ABORT, 'a stored entry is never removed'); END;
+CREATE TRIGGER parts_stay BEFORE UPDATE ON parts
+BEGIN SELECT RAISE(ABORT, 'a stored part is never changed'); END;
+CREATE TRIGGER parts_remain BEFORE DELETE ON parts
+BEGIN SELECT RAISE(ABORT, 'a stored part is never removed'); END;
+"""
+
+MIGRATIONS = (ENVELOPE, ORDINALS, TOKENS, INTAKE)
 """Migration number n (counted from 1) leads from version n - 1 to version n."""

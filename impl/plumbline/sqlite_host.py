@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 import apsw
 from msgspec import Struct
@@ -28,6 +28,8 @@ class Program(Struct, Generic[S, E, O], frozen=True, kw_only=True):
     observe: Callable[[apsw.Connection], S]
     parts: Callable[[apsw.Connection], Iterator[tuple[str, S]]]
     decode_outcome: Callable[[bytes], O]
+    reopens: Callable[[E], Literal["reopen", "crash"] | None] = lambda _event: None
+    """Whether an event is about the process, and which way it stops."""
 
 
 class SqliteHost(Generic[S, E, O]):
@@ -37,6 +39,7 @@ class SqliteHost(Generic[S, E, O]):
         self._program = program
         self._durable = durable
         self._folder: Path | None = None
+        self._ran: list[str] | None = None
         self._db = self._open()
 
     def _open(self) -> apsw.Connection:
@@ -57,7 +60,15 @@ class SqliteHost(Generic[S, E, O]):
         self._db = self._open()
 
     def step(self, event: E, request: RequestId | None = None) -> O:
-        """Apply one event in one transaction; see ``plumbline.database.answered``."""
+        """Apply one event in one transaction; see ``plumbline.database.answered``.
+
+        An event about the process stops and starts what is durable first.
+        """
+        stops = self._program.reopens(event)
+        if stops is not None and self._durable:
+            if stops == "crash":
+                self.crash()
+            self.reopen()
         return answered(self._db, request, event, self._program.apply, self._program.decode_outcome)
 
     def observe(self) -> S:
@@ -90,21 +101,26 @@ class SqliteHost(Generic[S, E, O]):
         """Open the files again."""
         self._db.close()
         self._db = self._open()
+        self._trace(self._ran)
 
     @contextmanager
     def statements(self) -> Generator[list[str]]:
         """Return a list that grows by each statement, BEGIN and COMMIT included."""
-        ran: list[str] = []
+        self._ran = []
+        self._trace(self._ran)
+        try:
+            yield self._ran
+        finally:
+            self._ran = None
+            self._trace(None)
 
-        def trace(_cursor: apsw.Cursor, sql: str, _bindings: object) -> bool:
-            ran.append(sql)
+    def _trace(self, ran: list[str] | None) -> None:
+        def told(_cursor: apsw.Cursor, sql: str, _bindings: object) -> bool:
+            if ran is not None:
+                ran.append(sql)
             return True
 
-        self._db.exec_trace = trace
-        try:
-            yield ran
-        finally:
-            self._db.exec_trace = None
+        self._db.exec_trace = None if ran is None else told
 
     def close(self) -> None:
         """Close the database and delete its folder."""

@@ -15,13 +15,16 @@ A clause is about one of three things, and each has its record here:
 ===================  ======================================  ======================================
 record               is about                                is broken when
 ===================  ======================================  ======================================
-``StateClause``      a state                                 ``breaks`` returns a witness
+``StateClause``      a state                                 ``witnesses`` yields one or more
 ``StepClause``       a step (before, event, outcome, after)  ``breaks`` returns a witness
 ``SometimesClause``  what can be reached                     no step of the whole scope reaches it
 ===================  ======================================  ======================================
+
+A ``Condition`` is about two states with an unknown history between them: what the clauses about
+steps leave of themselves when the steps cannot be seen.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Annotated, Generic, TypeAlias, TypeVar
 
 from msgspec import Meta, Struct
@@ -43,6 +46,8 @@ ClauseId = Annotated[
 class Witness(Struct, frozen=True, kw_only=True):
     """Where a clause is broken, and what was found there."""
 
+    table: str = ""
+    """The collection of the state that the row is in; a host's table has the same name."""
     row: str
     """The row in the words of the chapter: ``conversation c1, ordinal 3``."""
     found: str
@@ -59,10 +64,16 @@ class StateClause(Struct, Generic[S], frozen=True, kw_only=True):
     title: str
     sentence: str
     """The normative sentence; the chapter has the same one."""
-    breaks: Callable[[S], Witness | None]
-    """The first witness against the clause, or None when it holds."""
+    witnesses: Callable[[S], Iterable[Witness]]
+    """Every witness against the clause, lazily: whoever asks for the first pays for no other."""
     between_parts: bool = False
     """True when the clause compares parts (``Machine.partition``): one of them does not tell."""
+    inherited: bool = False
+    """True when the clause is another machine's, lifted; its variants and vectors are there."""
+
+    def breaks(self, state: S) -> Witness | None:
+        """Return the first witness against the clause, or None when it holds."""
+        return next(iter(self.witnesses(state)), None)
 
 
 class StepClause(Struct, Generic[S, E, O], frozen=True, kw_only=True):
@@ -79,6 +90,8 @@ class StepClause(Struct, Generic[S, E, O], frozen=True, kw_only=True):
     """The outcomes it is about; () means every outcome."""
     inert: bool = False
     """True when the clause is about steps that leave the state as it was, such as refusals."""
+    inherited: bool = False
+    """True when the clause is another machine's, lifted; its variants and vectors are there."""
 
     def applies(self, event: type[object], outcome: type[object]) -> bool:
         """Tell whether a step with this event and this outcome is the clause's subject."""
@@ -97,6 +110,31 @@ class SometimesClause(Struct, Generic[S, E, O], frozen=True, kw_only=True):
 
 
 Clause: TypeAlias = StateClause[S] | StepClause[S, E, O] | SometimesClause[S, E, O]
+
+
+class Discrepancy(Struct, frozen=True, kw_only=True):
+    """Where a later state cannot follow from an earlier one, and what stands on either side."""
+
+    table: str = ""
+    """The collection of the state that the row is in; a host's table has the same name."""
+    row: str
+    """The row in the words of the chapter."""
+    before: str
+    after: str
+
+    def __str__(self) -> str:
+        return f"{self.row}: {self.before} before, {self.after} after"
+
+
+class Condition(Struct, Generic[S], frozen=True, kw_only=True):
+    """What must hold of two states of one history, whatever events lie between them."""
+
+    title: str
+    sentence: str
+    clauses: tuple[str, ...]
+    """The clauses about steps that it follows from."""
+    discrepancies: Callable[[S, S], Iterable[Discrepancy]]
+    """Every discrepancy between an earlier state and a later one, lazily."""
 
 
 class Choices(Struct, frozen=True, kw_only=True):
@@ -122,6 +160,8 @@ class Machine(Struct, Generic[S, E, O, C], frozen=True, kw_only=True):
     initial: S
     kinds: tuple[type[E], ...]
     """The members of the event union; strategies and schemas come from these."""
+    reading: tuple[type[E], ...] = ()
+    """Those of them that change no state, whatever their outcome."""
     decode: Callable[[bytes], E]
     """Read one event from JSON; raises ``msgspec.DecodeError`` or ``msgspec.ValidationError``."""
     step: Callable[[S, E], tuple[S, O]]
@@ -140,3 +180,12 @@ class Machine(Struct, Generic[S, E, O, C], frozen=True, kw_only=True):
     """A struct with the fields ``event``, ``outcome``, ``state``; the JSON Schema describes it."""
     partition: Callable[[S], Mapping[str, S]] | None = None
     """Independent parts (one conversation, one row) by key; audits go part by part."""
+
+    @property
+    def own_clauses(self) -> tuple[Clause[S, E, O], ...]:
+        """The clauses of the machine's own chapter: those that are not inherited."""
+        return tuple(
+            clause
+            for clause in self.clauses
+            if isinstance(clause, SometimesClause) or not clause.inherited
+        )

@@ -34,11 +34,14 @@ class Case(Struct, Generic[S, E, O, C], frozen=True, kw_only=True):
     machine: Machine[S, E, O, C]
     rule_sets: Mapping[str, Callable[[], Machine[S, E, O, C]]]
     """Every rule set by name, the specification's first."""
-    equal_rule_sets: tuple[tuple[str, str], ...]
+    equal_rule_sets: tuple[tuple[str, str], ...] = ()
     """Pairs of rule sets that the chapter claims to be equal."""
+    different_rule_sets: tuple[tuple[str, str], ...] = ()
+    """Pairs of rule sets that it claims to differ; a shortest trace shows where."""
     scopes: Mapping[str, Scopes[C]]
     """By the name of the profile."""
-    vectors_scope: C
+    vectors_scopes: tuple[C, ...]
+    """Together they reach every pair and every clause."""
     host: Callable[[], Judged[S, E, O]]
     durable: Callable[[], Judged[S, E, O]]
     """A host on storage that outlives it."""

@@ -12,7 +12,7 @@ from plumbline_spec.case import Case, Plan
 from plumbline_spec.clause_table import Broken, Progress, silent
 from plumbline_spec.coverage import Covered
 from plumbline_spec.descend import Descent, descend
-from plumbline_spec.diff import diff
+from plumbline_spec.diff import Comparison, diff
 from plumbline_spec.envelope import CLAUSES as ENVELOPE_CLAUSES
 from plumbline_spec.envelope import Envelope, envelope
 from plumbline_spec.explore import MAX_STATES, Counterexample, Exploration, explore
@@ -290,32 +290,43 @@ def _lockstep(
 
 
 def run_diff(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> EngineReport:
-    """Hold the rule sets that the chapter calls equal to each other."""
+    """Hold rule sets to each other: those that must be equal, and those that must not."""
     scope = case.scopes[plan.profile.name].diff
-    found = [
-        diff(case.rules(left), case.rules(right), scope, progress=progress)
-        for left, right in case.equal_rule_sets
-    ]
-    findings = [
-        _finding(
-            case.rules(one.left),
-            f"{one.left} = {one.right}",
-            f"{one.differences[0].path}: {one.differences[0].machine} or {one.differences[0].host}",
-            one.events,
-            "diff",
-        )
-        for one in found
+
+    def compared(pairs: Sequence[tuple[str, str]]) -> list[Comparison[E]]:
+        return [
+            diff(case.rules(left), case.rules(right), scope, progress=progress)
+            for left, right in pairs
+        ]
+
+    equal, different = compared(case.equal_rule_sets), compared(case.different_rule_sets)
+    states = sum(one.states for one in (*equal, *different))
+    said = [f"{one.left} = {one.right}" for one in equal if one.equal]
+    said += [
+        f"{one.left} ≠ {one.right} in {len(one.events)} events"
+        for one in different
         if one.differences
     ]
-    states = sum(one.states for one in found)
-    equal = ", ".join(f"{one.left} = {one.right}" for one in found if one.equal)
     return _report(
         case.machine.name,
         "diff",
-        f"{states:,} pairs of states; {equal or 'nothing equal'}",
-        findings,
-        unfinished=any(one.bound for one in found),
+        f"{states:,} pairs of states; {', '.join(said) or 'nothing was claimed'}",
+        [_told_apart(case, one) for one in equal if one.differences],
+        [f"equal in this scope: {one.left} and {one.right}" for one in different if one.equal],
+        unfinished=any(one.bound for one in (*equal, *different)),
         figures={"pairs_of_states": states},
+    )
+
+
+def _told_apart(case: Case[S, E, O, C], found: Comparison[E]) -> Finding:
+    """Return the finding of two rule sets that were said to be equal and are not."""
+    at = found.differences[0]
+    return _finding(
+        case.rules(found.left),
+        f"{found.left} = {found.right}",
+        f"{at.path}: {at.machine} or {at.host}",
+        found.events,
+        "diff",
     )
 
 

@@ -214,6 +214,7 @@ def _result(
     reached = [one.id for one in walk.table.sometimes if one.id not in unreached]
     coverage.count(tally, reached, len(walk.seen))
     accepted = {event for event, _, changes in walk.kinds if changes}
+    accepted.update(walk.machine.reading)
     return Exploration(
         states=len(walk.seen),
         transitions=walk.transitions,

@@ -13,7 +13,9 @@ class Profile(Struct, frozen=True, kw_only=True):
 
     name: str
     seconds: int
-    """Wall time for all machines and engines on two cores."""
+    """Wall time for all machines and engines on two cores; more is done until it is over."""
+    patience: int
+    """How many times that time the minimum may take on a slow or busy machine."""
     examples: int
     """Histories of lockstep in memory."""
     steps: int
@@ -32,6 +34,7 @@ PROFILES: Mapping[str, Profile] = {
         Profile(
             name="quick",
             seconds=60,
+            patience=5,
             examples=120,
             steps=40,
             durable_examples=8,
@@ -41,6 +44,7 @@ PROFILES: Mapping[str, Profile] = {
         Profile(
             name="ci",
             seconds=600,
+            patience=4,
             examples=1_500,
             steps=60,
             durable_examples=60,
@@ -50,6 +54,7 @@ PROFILES: Mapping[str, Profile] = {
         Profile(
             name="nightly",
             seconds=4 * 3600,
+            patience=2,
             examples=20_000,
             steps=100,
             durable_examples=1_000,

@@ -253,7 +253,7 @@ def _quality(
     needed = {one.breaks for one in verdicts if one.caught and one.escapes}
     return Quality(
         verdicts=tuple(verdicts),
-        idle=tuple(clause.id for clause in machine.clauses if clause.id not in needed),
+        idle=tuple(clause.id for clause in machine.own_clauses if clause.id not in needed),
         unchanged=tuple(unchanged),
         misplaced=misplaced,
     )

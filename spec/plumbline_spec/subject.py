@@ -88,7 +88,7 @@ def subject(case: Case[S, E, O, C]) -> Subject:
         name=machine.name,
         weight=case.weight,
         events=tuple(kind.__name__ for kind in machine.kinds),
-        clauses=tuple(_info(clause) for clause in machine.clauses),
+        clauses=tuple(_info(clause) for clause in machine.own_clauses),
         pairs=machine.pairs,
         rule_sets=tuple(case.rule_sets),
         variants=tuple(variant.name for variant in case.variants),
@@ -235,7 +235,7 @@ def _generate(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> list[Ge
         )
     variants = to_store(machine, case.variants, quality, plan.versions)
     vectors = fill(
-        machine, case.vectors_scope, case.variants, variants, plan.versions, progress=progress
+        machine, case.vectors_scopes, case.variants, variants, plan.versions, progress=progress
     )
     name = machine.name
     return [

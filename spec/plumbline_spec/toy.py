@@ -196,10 +196,10 @@ def step(rules: Rules, state: State, event: Event) -> tuple[State, Outcome]:
             assert_never(event)
 
 
-def _overfull(state: State) -> Witness | None:
-    if state.held <= LIMIT:
-        return None
-    return Witness(row="the locker", found=f"holds {state.held} coins, the limit is {LIMIT}")
+def _overfull(state: State) -> Iterator[Witness]:
+    if state.held > LIMIT:
+        found = f"holds {state.held} coins, the limit is {LIMIT}"
+        yield Witness(row="the locker", found=found)
 
 
 def _changed(before: State, event: Event, outcome: Outcome, after: State) -> Witness | None:
@@ -235,7 +235,7 @@ CLAUSES: tuple[contract.Clause[State, Event, Outcome], ...] = (
         id="TOY-1",
         title="limit",
         sentence=f"The locker MUST NOT hold more than {LIMIT} coins.",
-        breaks=_overfull,
+        witnesses=_overfull,
     ),
     StepClause(
         id="TOY-2",
@@ -359,7 +359,7 @@ def case() -> Case[State, Event, Outcome, Scope]:
         rule_sets={rules.name: partial(machine, rules) for rules in RULE_SETS},
         equal_rule_sets=(("SPEC", "BY_ROOM"),),
         scopes=dict.fromkeys(PROFILES, scopes),
-        vectors_scope=scope,
+        vectors_scopes=(scope,),
         host=host,
         durable=host,
         variants=VARIANTS,

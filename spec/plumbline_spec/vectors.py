@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from plumbline_models.contract import Machine
 from plumbline_models.history import Variant
-from plumbline_spec.clause_table import Progress, silent
+from plumbline_spec.clause_table import ClauseTable, Progress, silent
 from plumbline_spec.codec import canonical
 from plumbline_spec.diff import diff
 from plumbline_spec.explore import Walk
@@ -35,7 +35,7 @@ def goals_of(
 ) -> frozenset[Goal]:
     """Return everything that a machine's vectors must reach."""
     pairs: set[Goal] = {("pair", *pair) for pair in machine.pairs}
-    clauses: set[Goal] = {("clause", clause.id) for clause in machine.clauses}
+    clauses: set[Goal] = {("clause", clause.id) for clause in machine.own_clauses}
     told: set[Goal] = {("variant", one.name) for one in variants if _tellable(machine, one)}
     return frozenset(pairs | clauses | told)
 
@@ -51,7 +51,7 @@ def reached_by(
     events: Sequence[E],
 ) -> frozenset[Goal]:
     """Return the goals that a trace reaches."""
-    table = Walk(machine).table
+    table = ClauseTable(machine.own_clauses)
     found: set[Goal] = set()
     state = machine.initial
     for event in events:
@@ -117,7 +117,7 @@ def shortest(
 
 def fill(
     machine: Machine[S, E, O, C],
-    scope: C,
+    scopes: Sequence[C],
     variants: Sequence[Variant[S, E, O, C]],
     stored: Sequence[Trace[S, E, O]],
     versions: dict[str, str],
@@ -130,7 +130,7 @@ def fill(
     along it, gets a trace of its own from ``diff``.
     """
     candidates = [
-        *shortest(machine, scope, progress).values(),
+        *(events for scope in scopes for events in shortest(machine, scope, progress).values()),
         *(one.events for one in stored),
         *_telling(machine, variants, stored),
     ]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from plumbline import ordinals as sqlite_ordinals
-from plumbline.history_of import history
+from plumbline.scripted import history
 from plumbline.sqlite_host import SqliteHost
 from plumbline.transcript import Transcript, TranscriptMessage
 from plumbline_models import ordinals

@@ -468,7 +468,7 @@ def test_what_was_not_done_in_time_is_not_a_pass(run: Run, monkeypatch: pytest.M
     monkeypatch.setattr(profiles, "PROFILES", {"quick": replace(TINY, seconds=0)})
     ran = check(run, "--engine", "explore")
     assert ran.code == 4
-    assert "the budget of 0 s is over" in ran.out
+    assert "0 s are over" in ran.out
     assert "UNFINISHED" in ran.out
 
 

@@ -51,7 +51,7 @@ SEEDED: ToyVariant = replace(
 @pytest.fixture(name="vectors", scope="module")
 def filled() -> list[ToyTrace]:
     stored = to_store(machine(), VARIANTS, afresh(machine(), VARIANTS), {})
-    return fill(machine(), SCOPE, VARIANTS, stored, {"toy": "1"})
+    return fill(machine(), (SCOPE,), VARIANTS, stored, {"toy": "1"})
 
 
 def test_the_goals_are_every_pair_every_clause_and_every_variant() -> None:
@@ -97,11 +97,11 @@ def test_a_vector_says_what_it_reaches(vectors: list[ToyTrace]) -> None:
 
 def test_filling_again_gives_the_same_vectors(vectors: list[ToyTrace]) -> None:
     stored = to_store(machine(), VARIANTS, afresh(machine(), VARIANTS), {})
-    assert fill(machine(), SCOPE, VARIANTS, stored[::-1], {"toy": "1"}) == vectors
+    assert fill(machine(), (SCOPE,), VARIANTS, stored[::-1], {"toy": "1"}) == vectors
 
 
 def test_a_variant_that_no_stored_trace_tells_gets_one_of_its_own() -> None:
-    alone = fill(machine(), SCOPE, VARIANTS, [], {})
+    alone = fill(machine(), (SCOPE,), VARIANTS, [], {})
     assert verify(machine(), host, VARIANTS, alone).unreached == ()
 
 
@@ -201,7 +201,7 @@ def reached_by_all(traces: list[ToyTrace]) -> frozenset[tuple[str, ...]]:
 
 
 def test_a_scope_that_reaches_less_leaves_goals_open() -> None:
-    few = fill(machine(), Scope(coins=0), [], [], {})
+    few = fill(machine(), (Scope(coins=0),), [], [], {})
     assert [trace.events for trace in few] == [(Clear(),)]
     unreached = verify(machine(), host, [], few).unreached
     assert ("clause", "TOY-1") in unreached

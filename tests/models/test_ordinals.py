@@ -908,7 +908,7 @@ def test_a_stale_range_takes_a_message_that_no_summary_covers(released: ordinals
     assert shown(state) == "s2 m5"
     witness = STATE_CLAUSES["ORD-5"].breaks(state)
     assert witness == Witness(
-        row="conversation c, expanded message 3", found="m5 found, m4 expected"
+        table="messages", row="conversation c, expanded message 3", found="m5 found, m4 expected"
     )
     assert taken(MACHINE, *events)[1][-1] == Refused(reason=Reason.STALE_RANGE)
 

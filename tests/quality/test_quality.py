@@ -55,10 +55,16 @@ def _without(maker: Callable[[], Machine], weak: str) -> Callable[[], Machine]:
 
 def _weak(clause: Clause[State, Event, Outcome], weak: str) -> Clause[State, Event, Outcome]:
     match clause:
-        case StateClause(id=name) | StepClause(id=name) if name == weak:
+        case StateClause(id=name) if name == weak:
+            return replace(clause, witnesses=_none)
+        case StepClause(id=name) if name == weak:
             return replace(clause, breaks=_never)
         case _:
             return clause
+
+
+def _none(*_anything: object) -> tuple[()]:
+    return ()
 
 
 def _never(*_anything: object) -> None:

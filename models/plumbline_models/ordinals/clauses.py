@@ -1,15 +1,15 @@
-"""The clauses of ordinals, each as a predicate that names its witness.
+"""The clauses of ordinals, each as a predicate that names its witnesses.
 
 Chapter ``spec/ordinals.md``, "Clauses".
 """
 
 from collections import Counter
-from collections.abc import Callable
-from itertools import zip_longest
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, zip_longest
 from typing import TypeAlias
 
 from plumbline_models.contract import Clause, SometimesClause, StateClause, StepClause, Witness
-from plumbline_models.ordinals.queries import coverers, expand, find, summary_of
+from plumbline_models.ordinals.queries import coverers, expansion, find, summary_of
 from plumbline_models.ordinals.values import (
     Append,
     Appended,
@@ -33,6 +33,7 @@ from plumbline_models.ordinals.values import (
     RollBack,
     RolledBack,
     State,
+    SummaryId,
     SummaryItem,
 )
 
@@ -50,63 +51,63 @@ def _about_states() -> tuple[StateClause[State], ...]:
             id="ORD-1",
             title="rank",
             sentence="The ordinal of an item MUST be its rank in the context, counted from 0.",
-            breaks=_each(_rank),
+            witnesses=_each(_rank),
         ),
         StateClause(
             id="ORD-2",
             title="sequence",
             sentence="Sequence numbers MUST increase in the order of appending and stay below the"
             " conversation's next sequence number.",
-            breaks=_each(_sequence),
+            witnesses=_each(_sequence),
         ),
         StateClause(
             id="ORD-3",
             title="one place",
             sentence="An item MUST stand in the context at most once, and not at all while a"
             " summary covers it.",
-            breaks=_each(_one_place),
+            witnesses=_each(_one_place),
         ),
         StateClause(
             id="ORD-4",
             title="one cover",
             sentence="An item that does not stand in the context and is a source of a summary MUST"
             " be a source of exactly one.",
-            breaks=_each(_one_cover),
+            witnesses=_each(_one_cover),
         ),
         StateClause(
             id="ORD-5",
             title="lossless",
             sentence="Expanding every item of the context through its lineage MUST yield the stored"
             " messages, in order, once each, less those that were pruned.",
-            breaks=_each(_lossless),
+            witnesses=_each(_lossless),
         ),
         StateClause(
             id="ORD-6",
             title="reference",
             sentence="Every item that a context or a lineage names MUST be stored in the same"
             " conversation.",
-            breaks=_each(_reference),
+            witnesses=_each(_reference),
         ),
         StateClause(
             id="ORD-7",
             title="depth",
             sentence="The depth of a summary MUST be one more than the greatest depth of its"
             " sources, a message counting as -1; hence lineage is acyclic.",
-            breaks=_each(_depth),
+            witnesses=_each(_depth),
         ),
         StateClause(
             id="ORD-8",
             title="identity",
             sentence="An id MUST name at most one message and at most one summary of all"
             " conversations.",
-            breaks=_identity,
+            witnesses=_identity,
             between_parts=True,
         ),
         StateClause(
             id="ORD-9",
             title="sources",
             sentence="A summary MUST have at least one source.",
-            breaks=_each(_sources),
+            witnesses=_each(_sources),
         ),
     )
 
@@ -267,22 +268,14 @@ def _about_reach() -> tuple[SometimesClause[State, Event, Outcome], ...]:
 
 
 def _each(
-    breaks: Callable[[Conversation], Witness | None],
-) -> Callable[[State], Witness | None]:
+    about: Callable[[Conversation], Iterable[Witness]],
+) -> Callable[[State], Iterable[Witness]]:
     """Lift a predicate about one conversation to states."""
-
-    def over(state: State) -> Witness | None:
-        for at in state.conversations:
-            witness = breaks(at)
-            if witness is not None:
-                return witness
-        return None
-
-    return over
+    return lambda state: chain.from_iterable(map(about, state.conversations))
 
 
-def _witness(at: Conversation, row: str, found: str) -> Witness:
-    return Witness(row=f"conversation {at.id}, {row}", found=found)
+def _witness(at: Conversation, row: str, found: str, table: str = "") -> Witness:
+    return Witness(table=table, row=f"conversation {at.id}, {row}", found=found)
 
 
 def label(item: Item) -> str:
@@ -290,82 +283,91 @@ def label(item: Item) -> str:
     return f"{'message' if isinstance(item, MessageItem) else 'summary'} {item.id}"
 
 
-def _rank(at: Conversation) -> Witness | None:
+def _rank(at: Conversation) -> Iterator[Witness]:
     for rank, entry in enumerate(at.context):
         if entry.ordinal != rank:
-            return _witness(
-                at, f"ordinal {entry.ordinal}", f"{label(entry.item)} is item number {rank}"
-            )
-    return None
+            found = f"{label(entry.item)} is item number {rank}"
+            yield _witness(at, f"ordinal {entry.ordinal}", found, "context")
 
 
-def _sequence(at: Conversation) -> Witness | None:
+def _sequence(at: Conversation) -> Iterator[Witness]:
     least = 1
     for message in at.messages:
         if message.sequence < least:
-            return _witness(
-                at,
-                f"message {message.id}",
-                f"sequence {message.sequence}, at least {least} expected",
-            )
-        least = message.sequence + 1
+            found = f"sequence {message.sequence}, at least {least} expected"
+            yield _witness(at, f"message {message.id}", found, "messages")
+        else:
+            least = message.sequence + 1
     if at.next_sequence < least:
-        return _witness(at, f"next sequence {at.next_sequence}", f"at least {least} expected")
-    return None
+        row, found = f"next sequence {at.next_sequence}", f"at least {least} expected"
+        yield _witness(at, row, found, "conversations")
 
 
-def _one_place(at: Conversation) -> Witness | None:
-    standing = Counter(entry.item for entry in at.context)
-    for item, times in standing.items():
-        if times > 1:
-            return _witness(at, label(item), f"stands in the context {times} times")
+def _one_place(at: Conversation) -> Iterator[Witness]:
+    context = [entry.item for entry in at.context]
+    standing = set(context)
+    if len(standing) < len(context):
+        for item, times in Counter(context).items():
+            if times > 1:
+                yield _witness(at, label(item), f"stands in the context {times} times", "context")
     covered = coverers(at)
-    for item in standing:
-        if item in covered:
-            return _witness(
-                at,
-                label(item),
-                f"stands in the context and is covered by summary {covered[item][0]}",
-            )
-    return None
+    if not standing.isdisjoint(covered):
+        for item in dict.fromkeys(context):
+            if item in covered:
+                found = f"stands in the context and is covered by summary {covered[item][0]}"
+                yield _witness(at, label(item), found, "context")
 
 
-def _one_cover(at: Conversation) -> Witness | None:
+def _one_cover(at: Conversation) -> Iterator[Witness]:
     standing = {entry.item for entry in at.context}
     for item, summaries in coverers(at).items():
         if item not in standing and len(summaries) > 1:
-            return _witness(at, label(item), f"is a source of summaries {', '.join(summaries)}")
-    return None
+            found = f"is a source of summaries {', '.join(summaries)}"
+            yield _witness(at, label(item), found, "lineage")
 
 
-def _lossless(at: Conversation) -> Witness | None:
+def _lossless(at: Conversation) -> Iterator[Witness]:
+    expanded = expansion(at)
     pruned = {
         message
         for loss in at.losses
         if loss.cause is Cause.PRUNED
-        for message in expand(at, loss.item)
+        for message in expanded(loss.item)
     }
     expected = [message.id for message in at.messages if message.id not in pruned]
-    found = [message for entry in at.context for message in expand(at, entry.item)]
-    if found == expected:
-        return None
-    rank = next(
-        (
-            rank
-            for rank, pair in enumerate(zip(expected, found, strict=False))
-            if pair[0] != pair[1]
-        ),
-        min(len(expected), len(found)),
-    )
-    return _witness(
-        at,
-        f"expanded message {rank}",
-        f"{_name(found, rank)} found, {_name(expected, rank)} expected",
-    )
+    found = [message for entry in at.context for message in expanded(entry.item)]
+    if found != expected:
+        yield from _mismatches(at, expected, found)
 
 
-def _name(messages: list[MessageId], rank: int) -> str:
-    return messages[rank] if rank < len(messages) else "nothing"
+def _mismatches(
+    at: Conversation, expected: list[MessageId], found: list[MessageId]
+) -> Iterator[Witness]:
+    """Yield each message that is missing, stands too often, or stands elsewhere.
+
+    Both lists are read side by side, and what one of them has alone is stepped over: one message
+    that is missing is one witness, however many stand behind it.
+    """
+    to_find, to_come = Counter(expected), Counter(found)
+    rank = place = 0
+    while rank < len(expected) or place < len(found):
+        wanted = expected[rank] if rank < len(expected) else None
+        there = found[place] if place < len(found) else None
+        text = f"{_name(there)} found, {_name(wanted)} expected"
+        alone = wanted is not None and (there is None or not to_come[wanted] or to_find[there] > 0)
+        if wanted != there:
+            row = f"expanded message {rank if alone else place}"
+            yield _witness(at, row, text, "messages" if alone else "context")
+        if wanted is not None and (alone or wanted == there):
+            to_find[wanted] -= 1
+            rank += 1
+        if there is not None and (not alone or wanted == there):
+            to_come[there] -= 1
+            place += 1
+
+
+def _name(message: MessageId | None) -> str:
+    return "nothing" if message is None else message
 
 
 def _stored(at: Conversation) -> set[Item]:
@@ -373,55 +375,52 @@ def _stored(at: Conversation) -> set[Item]:
     return messages | {SummaryItem(id=one.id) for one in at.summaries}
 
 
-def _reference(at: Conversation) -> Witness | None:
+def _reference(at: Conversation) -> Iterator[Witness]:
     stored = _stored(at)
     for entry in at.context:
         if entry.item not in stored:
-            return _witness(
-                at, f"ordinal {entry.ordinal}", f"{label(entry.item)} is not stored here"
-            )
+            row, found = f"ordinal {entry.ordinal}", f"{label(entry.item)} is not stored here"
+            yield _witness(at, row, found, "context")
     for summary in at.summaries:
         for item in summary.sources:
             if item not in stored:
-                return _witness(
-                    at, f"summary {summary.id}", f"source {label(item)} is not stored here"
-                )
-    return None
+                row, found = f"summary {summary.id}", f"source {label(item)} is not stored here"
+                yield _witness(at, row, found, "lineage")
 
 
-def _depth(at: Conversation) -> Witness | None:
+def _depth(at: Conversation) -> Iterator[Witness]:
     depths: dict[Item, int] = {SummaryItem(id=one.id): one.depth for one in at.summaries}
     for summary in at.summaries:
-        expected = 1 + max((depths.get(item, -1) for item in summary.sources), default=-1)
+        expected = 1 + max([depths.get(item, -1) for item in summary.sources], default=-1)
         if summary.depth != expected:
-            return _witness(
-                at, f"summary {summary.id}", f"depth {summary.depth}, {expected} expected"
-            )
-    return None
+            row, found = f"summary {summary.id}", f"depth {summary.depth}, {expected} expected"
+            yield _witness(at, row, found, "summaries")
 
 
-def _identity(state: State) -> Witness | None:
+def _identity(state: State) -> Iterator[Witness]:
     seen: set[Item] = set()
     for at in state.conversations:
-        lost = (loss.item for loss in at.losses if loss.cause is Cause.FORGOTTEN)
-        for item in (*_items_stored(at), *lost):
+        for table, item in _items_known(at):
             if item in seen:
-                return _witness(at, label(item), "the id names another item as well")
+                yield _witness(at, label(item), "the id names another item as well", table)
             seen.add(item)
-    return None
 
 
-def _items_stored(at: Conversation) -> list[Item]:
-    """Return the stored items with their repetitions."""
-    messages: list[Item] = [MessageItem(id=one.id) for one in at.messages]
-    return [*messages, *(SummaryItem(id=one.id) for one in at.summaries)]
+def _items_known(at: Conversation) -> Iterator[tuple[str, Item]]:
+    """Yield the stored items with their repetitions, then the forgotten messages."""
+    for message in at.messages:
+        yield "messages", MessageItem(id=message.id)
+    for summary in at.summaries:
+        yield "summaries", SummaryItem(id=summary.id)
+    for loss in at.losses:
+        if loss.cause is Cause.FORGOTTEN:
+            yield "losses", loss.item
 
 
-def _sources(at: Conversation) -> Witness | None:
+def _sources(at: Conversation) -> Iterator[Witness]:
     for summary in at.summaries:
         if not summary.sources:
-            return _witness(at, f"summary {summary.id}", "has no source")
-    return None
+            yield _witness(at, f"summary {summary.id}", "has no source", "summaries")
 
 
 def search(state: State, term: str) -> tuple[MessageId, ...]:

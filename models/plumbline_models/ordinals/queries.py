@@ -1,6 +1,6 @@
 """Questions about a state of ordinals, asked by its step, its clauses and its variants."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from plumbline_models.ordinals.values import (
     Conversation,
@@ -46,26 +46,35 @@ def summary_of(at: Conversation, summary: SummaryId) -> Summary | None:
 
 
 def expand(at: Conversation, item: Item) -> tuple[MessageId, ...]:
-    """Return the messages that an item stands for, through its lineage and in its order.
+    """Return the messages that an item stands for; see ``expansion``, which is for several."""
+    return (item.id,) if isinstance(item, MessageItem) else expansion(at)(item)
 
-    A message that is not stored stands for itself and a summary that is not stored for nothing. A
-    lineage that leads back to itself is followed once.
+
+def expansion(at: Conversation) -> Callable[[Item], tuple[MessageId, ...]]:
+    """Return a function that expands items; the summaries of the conversation are looked up once.
+
+    It returns the messages that an item stands for, through its lineage and in its order. A message
+    that is not stored stands for itself and a summary that is not stored for nothing. A lineage
+    that leads back to itself is followed once.
     """
-    if isinstance(item, MessageItem):
-        return (item.id,)
-    by_id = {one.id: one for one in at.summaries}
-    found: list[MessageId] = []
-    waiting: list[Item] = [item]
-    seen: set[SummaryId] = set()
-    while waiting:
-        match waiting.pop():
-            case MessageItem(id=message):
-                found.append(message)
-            case SummaryItem(id=summary):
-                if summary in by_id and summary not in seen:
-                    seen.add(summary)
-                    waiting.extend(reversed(by_id[summary].sources))
-    return tuple(found)
+    sources = {one.id: one.sources for one in at.summaries}
+
+    def expanded(item: Item) -> tuple[MessageId, ...]:
+        if isinstance(item, MessageItem):
+            return (item.id,)
+        found: list[MessageId] = []
+        waiting: list[Item] = [item]
+        seen: set[SummaryId] = set()
+        while waiting:
+            one = waiting.pop()
+            if isinstance(one, MessageItem):
+                found.append(one.id)
+            elif one.id not in seen:
+                seen.add(one.id)
+                waiting.extend(reversed(sources.get(one.id, ())))
+        return tuple(found)
+
+    return expanded
 
 
 def position(at: Conversation, item: Item) -> Sequence:

@@ -104,6 +104,10 @@ def _departures(at: Conversation) -> Iterator[Event]:
                 yield Forget(conversation=at.id, messages=(message,))
             case _:
                 assert_never(entry.item)
+    stored = {message.id for message in at.messages}
+    for loss in at.losses:
+        if isinstance(loss.item, MessageItem) and loss.item.id in stored:
+            yield Forget(conversation=at.id, messages=(loss.item.id,))
     if at.context:
         yield Prune(conversation=at.id, retain_depth=None)
         yield Prune(conversation=at.id, retain_depth=0)

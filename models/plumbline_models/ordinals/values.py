@@ -16,10 +16,10 @@ Sequence = NewType("Sequence", int)
 Depth = NewType("Depth", int)
 
 _ID = Meta(min_length=1, max_length=256)
-_Conversation = Annotated[ConversationId, _ID, Meta(description="names one conversation")]
-_Message = Annotated[MessageId, _ID, Meta(description="names one message of all conversations")]
-_Summary = Annotated[SummaryId, _ID, Meta(description="names one summary of all conversations")]
-_Ordinal = Annotated[
+ConversationField = Annotated[ConversationId, _ID, Meta(description="names one conversation")]
+MessageField = Annotated[MessageId, _ID, Meta(description="names one message of all conversations")]
+SummaryField = Annotated[SummaryId, _ID, Meta(description="names one summary of all conversations")]
+OrdinalField = Annotated[
     Ordinal,
     Meta(
         ge=-MAX_INTEGER,
@@ -39,7 +39,7 @@ _Depth = Annotated[
         ge=0, le=MAX_INTEGER, description="0 for a summary of messages, else 1 + its deepest source"
     ),
 ]
-_Text = Annotated[str, Meta(max_length=16_777_216, description="what was said, in code points")]
+TextField = Annotated[str, Meta(max_length=16_777_216, description="what was said, in code points")]
 
 
 class MessageItem(
@@ -47,7 +47,7 @@ class MessageItem(
 ):
     """A message, named as an item of a context, a lineage or a loss."""
 
-    id: _Message
+    id: MessageField
 
 
 class SummaryItem(
@@ -55,7 +55,7 @@ class SummaryItem(
 ):
     """A summary, named as an item of a context, a lineage or a loss."""
 
-    id: _Summary
+    id: SummaryField
 
 
 Item: TypeAlias = MessageItem | SummaryItem
@@ -64,24 +64,24 @@ Item: TypeAlias = MessageItem | SummaryItem
 class Message(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A stored message; it never changes while it is stored."""
 
-    id: _Message
+    id: MessageField
     sequence: _Sequence
-    text: _Text
+    text: TextField
 
 
 class Summary(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A stored summary and its lineage: the items it replaced, oldest first."""
 
-    id: _Summary
+    id: SummaryField
     depth: _Depth
-    text: _Text
+    text: TextField
     sources: tuple[Item, ...]
 
 
 class Placed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One entry of a context."""
 
-    ordinal: _Ordinal
+    ordinal: OrdinalField
     item: Item
 
 
@@ -110,7 +110,7 @@ class Loss(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Conversation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One conversation: all that was said, and what of it stands in the context."""
 
-    id: _Conversation
+    id: ConversationField
     next_sequence: Annotated[
         Sequence,
         Meta(
@@ -136,20 +136,20 @@ class State(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Draft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A message to append."""
 
-    id: _Message
-    text: _Text
+    id: MessageField
+    text: TextField
 
 
 class Open(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="ordinals.Open"):
     """Begin a conversation."""
 
-    conversation: _Conversation
+    conversation: ConversationField
 
 
 class Append(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="ordinals.Append"):
     """Store messages and place them at the end of the context, in the order given."""
 
-    conversation: _Conversation
+    conversation: ConversationField
     messages: tuple[Draft, ...]
 
 
@@ -158,14 +158,14 @@ class Replace(
 ):
     """Put one summary in the place of the named, adjacent items."""
 
-    conversation: _Conversation
-    summary: _Summary
-    text: _Text
+    conversation: ConversationField
+    summary: SummaryField
+    text: TextField
     items: tuple[Item, ...]
     """The items as the caller read them, oldest first."""
-    first: _Ordinal | None = None
+    first: OrdinalField | None = None
     """Where the caller expects the first of them; None for no expectation."""
-    last: _Ordinal | None = None
+    last: OrdinalField | None = None
     """Where the caller expects the last of them; None for no expectation."""
 
 
@@ -174,14 +174,14 @@ class RollBack(
 ):
     """Delete a summary with its lineage and put its sources back in its place."""
 
-    conversation: _Conversation
-    summary: _Summary
+    conversation: ConversationField
+    summary: SummaryField
 
 
 class Prune(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="ordinals.Prune"):
     """Start a new session: every message leaves the context, and every shallow summary."""
 
-    conversation: _Conversation
+    conversation: ConversationField
     retain_depth: (
         Annotated[
             int,
@@ -197,8 +197,8 @@ class Prune(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
 class Forget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="ordinals.Forget"):
     """Delete messages that no summary covers; only the record of the loss stays."""
 
-    conversation: _Conversation
-    messages: tuple[_Message, ...]
+    conversation: ConversationField
+    messages: tuple[MessageField, ...]
 
 
 Event: TypeAlias = Open | Append | Replace | RollBack | Prune | Forget
@@ -213,7 +213,7 @@ class Appended(
 ):
     """The messages stand at consecutive ordinals and sequence numbers from these on."""
 
-    ordinal: _Ordinal
+    ordinal: OrdinalField
     sequence: _Sequence
 
 
@@ -244,7 +244,7 @@ class Forgotten(
 ):
     """The messages are gone; these of them stood in the context, oldest first."""
 
-    removed: tuple[_Message, ...]
+    removed: tuple[MessageField, ...]
 
 
 class Reason(Enum):

@@ -1,0 +1,305 @@
+"""Audit of Plumbline's databases: which machine, which queries and which conditions belong to one.
+
+Theory of operation. Machines stand on each other, and the state of the topmost that a file has
+tables for contains those of all below; its clauses contain theirs. So a file is read once, by the
+parts of that machine, and a machine that came with a later migration is not applicable. The clauses
+of the tables (``plumbline.tables``) come last.
+
+To add a machine, put an ``auditable`` of it at the end of ``auditables``.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import apsw
+from msgspec import Struct
+from msgspec.structs import replace
+
+from plumbline import ordinals as sqlite_ordinals
+from plumbline.damaged import as_text, every_row
+from plumbline.database import version_of
+from plumbline.reading import reading
+from plumbline.sqlite_host import Program
+from plumbline.tables import ORDINALS, SHOWN, Plan, TableClause, plan, table_clauses
+from plumbline_models import ordinals
+from plumbline_models.contract import Condition, Discrepancy, Machine, Witness
+from plumbline_models.ordinals.conditions import conditions as conditions_of_ordinals
+from plumbline_spec import audit as judge
+from plumbline_spec.audit import Audit, ClauseResult, Comparison, RowClause, RowCondition
+from plumbline_spec.clause_table import Progress, silent
+from plumbline_spec.errors import CouldNotFinish, UnusableInput
+from plumbline_spec.report import Verdict
+
+S = TypeVar("S")
+E = TypeVar("E")
+O = TypeVar("O")  # noqa: E741 - the letters of the contract
+C = TypeVar("C")
+T = TypeVar("T")
+
+Find = Callable[[apsw.Connection], Iterator[Witness]]
+"""Every witness against a clause between parts, from the tables."""
+
+
+class FileAudit(Struct, frozen=True, kw_only=True):
+    """What an audit of one file found."""
+
+    file: str
+    version: int
+    audit: Audit
+
+
+class FileComparison(Struct, frozen=True, kw_only=True):
+    """What a comparison of two files found."""
+
+    before: str
+    after: str
+    comparison: Comparison
+
+
+class Auditable(Struct, frozen=True, kw_only=True):
+    """A machine over SQLite, for those who do not care about its types."""
+
+    name: str
+    since: int
+    """The migration from which a database has its tables."""
+    clauses: tuple[tuple[str, str], ...]
+    """Ids and titles."""
+    audit: Callable[[apsw.Connection, tuple[RowClause, ...], int, Progress], Audit]
+    compare: Callable[
+        [apsw.Connection, apsw.Connection, tuple[RowCondition, ...], int, Progress], Comparison
+    ]
+
+
+def auditables() -> tuple[Auditable, ...]:
+    """Return every machine over SQLite, each after those that it stands on."""
+    return (
+        auditable(
+            ordinals.machine(),
+            sqlite_ordinals.PROGRAM,
+            since=ORDINALS,
+            queries={"ORD-8": same_identity},
+            conditions=conditions_of_ordinals(),
+        ),
+    )
+
+
+def auditable(
+    machine: Machine[S, E, O, C],
+    program: Program[S, E, O],
+    *,
+    since: int,
+    queries: Mapping[str, Find],
+    conditions: tuple[Condition[S], ...],
+) -> Auditable:
+    """Close over a machine's types; ``queries`` has one for each clause between parts, by id."""
+
+    def parts(db: apsw.Connection) -> Iterator[tuple[str, S]]:
+        return _told(lambda: program.parts(db))
+
+    def audited(
+        db: apsw.Connection, rows: tuple[RowClause, ...], keep: int, progress: Progress
+    ) -> Audit:
+        asked = {clause: _query(find, db) for clause, find in queries.items()}
+        return judge.audit(
+            machine, parts(db), queries=asked, rows=rows, keep=keep, progress=progress
+        )
+
+    def compared(
+        before: apsw.Connection,
+        after: apsw.Connection,
+        rows: tuple[RowCondition, ...],
+        keep: int,
+        progress: Progress,
+    ) -> Comparison:
+        return judge.compare(
+            machine,
+            parts(before),
+            parts(after),
+            conditions,
+            rows=rows,
+            keep=keep,
+            progress=progress,
+        )
+
+    return Auditable(
+        name=machine.name,
+        since=since,
+        clauses=tuple((clause.id, clause.title) for clause in machine.clauses),
+        audit=audited,
+        compare=compared,
+    )
+
+
+def audit_file(
+    path: Path,
+    *,
+    known: tuple[Auditable, ...] | None = None,
+    keep: int = judge.KEPT_WITNESSES,
+    progress: Progress = silent,
+    scratch: Path | None = None,
+) -> FileAudit:
+    """Audit one database; no byte of its folder changes.
+
+    Raises ``UnusableInput`` for a file that is no Plumbline database, ``CouldNotFinish`` when it
+    was written meanwhile.
+    """
+    known = auditables() if known is None else known
+    with reading(path, scratch=scratch) as db:
+        version = version_of(db)
+        wanted = plan(version)
+        rows = tuple(_row_clause(db, wanted, clause) for clause in table_clauses())
+        found = _topmost(known, version, path).audit(db, rows, keep, progress)
+    absent = tuple(_absent(known, version))
+    return FileAudit(
+        file=str(path), version=version, audit=replace(found, clauses=found.clauses + absent)
+    )
+
+
+def compare_files(
+    before: Path,
+    after: Path,
+    *,
+    known: tuple[Auditable, ...] | None = None,
+    keep: int = judge.KEPT_WITNESSES,
+    progress: Progress = silent,
+    scratch: Path | None = None,
+) -> FileComparison:
+    """Judge whether one database can have become another; no byte of their folders changes.
+
+    Raises as ``audit_file`` does.
+    """
+    known = auditables() if known is None else known
+    with reading(before, scratch=scratch) as was, reading(after, scratch=scratch) as now:
+        versions = version_of(was), version_of(now)
+        machine = _topmost(known, min(versions), before)
+        found = machine.compare(was, now, tuple(_row_conditions(was, now)), keep, progress)
+    return FileComparison(before=str(before), after=str(after), comparison=found)
+
+
+def _topmost(known: tuple[Auditable, ...], version: int, path: Path) -> Auditable:
+    there = [one for one in known if one.since <= version]
+    if not there:
+        raise UnusableInput(f"{path} has version {version}, which holds no machine to audit")
+    return there[-1]
+
+
+def _absent(known: tuple[Auditable, ...], version: int) -> Iterator[ClauseResult]:
+    """Yield the clauses of the machines that came with a later version, as not applicable."""
+    seen = {clause for one in known if one.since <= version for clause, _ in one.clauses}
+    for one in [later for later in known if later.since > version]:
+        why = f"the file has version {version}, and the tables of {one.name} come with {one.since}"
+        for clause, title in [pair for pair in one.clauses if pair[0] not in seen]:
+            seen.add(clause)
+            yield ClauseResult(clause=clause, title=title, verdict=Verdict.NOT_APPLICABLE, why=why)
+
+
+def _row_clause(db: apsw.Connection, wanted: Plan, clause: TableClause) -> RowClause:
+    there = clause.since <= wanted.version
+    return RowClause(
+        id=clause.id,
+        title=clause.title,
+        sentence=clause.sentence,
+        query=_query(lambda at: clause.find(at, wanted), db) if there else None,
+        lacks=f"the file has version {wanted.version}, and its tables come with {clause.since}",
+    )
+
+
+def _query(find: Find, db: apsw.Connection) -> judge.Query:
+    return lambda: _told(lambda: find(db))
+
+
+def _told(rows: Callable[[], Iterable[T]]) -> Iterator[T]:
+    """Yield rows; what SQLite refuses ends them as ``CouldNotFinish``."""
+    try:
+        yield from rows()
+    except apsw.Error as error:
+        raise CouldNotFinish(f"SQLite could not read on: {error}") from error
+
+
+# Clauses and conditions that compare parts
+
+
+def same_identity(db: apsw.Connection) -> Iterator[Witness]:
+    """Yield every further row that an id names, of messages and of summaries (ORD-8).
+
+    A range and not an equation finds the rows, for SQLite believes that a unique key has one.
+    """
+    for kind, repeated, places in (
+        ("message", _REPEATED_MESSAGES, _PLACES_OF_A_MESSAGE),
+        ("summary", _REPEATED_SUMMARIES, _PLACES_OF_A_SUMMARY),
+    ):
+        names = dict.fromkeys(name for query in repeated for (name,) in every_row(db, query))
+        for name in names:
+            named = [(as_text(at), as_text(table)) for at, table in every_row(db, places, (name,))]
+            for conversation, table in named[1:]:
+                row = f"conversation {conversation}, {kind} {as_text(name)}"
+                yield Witness(table=table, row=row, found="the id names another item as well")
+
+
+_REPEATED_MESSAGES = (
+    "SELECT message FROM messages GROUP BY message HAVING count(*) > 1",
+    """
+    SELECT message FROM losses WHERE cause = 'forgotten' AND message IS NOT NULL
+        GROUP BY message HAVING count(*) > 1
+    """,
+    """
+    SELECT message FROM losses AS l WHERE cause = 'forgotten'
+        AND EXISTS (SELECT 1 FROM messages AS m WHERE m.message = l.message)
+    """,
+)
+_PLACES_OF_A_MESSAGE = """
+    SELECT conversation, 'messages' AS stored_in FROM messages WHERE message BETWEEN ?1 AND ?1
+    UNION ALL
+    SELECT conversation, 'losses' FROM losses WHERE cause = 'forgotten'
+        AND message BETWEEN ?1 AND ?1
+    ORDER BY conversation, stored_in DESC
+"""
+_REPEATED_SUMMARIES = ("SELECT summary FROM summaries GROUP BY summary HAVING count(*) > 1",)
+_PLACES_OF_A_SUMMARY = """
+    SELECT conversation, 'summaries' FROM summaries WHERE summary BETWEEN ?1 AND ?1
+    ORDER BY conversation
+"""
+
+
+def _row_conditions(was: apsw.Connection, now: apsw.Connection) -> Iterator[RowCondition]:
+    yield RowCondition(
+        title="version",
+        sentence="The version of the tables does not go back.",
+        clauses=(),
+        discrepancies=lambda: _told(lambda: _older(was, now)),
+    )
+    yield RowCondition(
+        title="answers",
+        sentence="The answer to a request id stays as it is.",
+        clauses=("ENV-2", "ENV-3"),
+        discrepancies=lambda: _told(lambda: _answers(was, now)),
+    )
+
+
+def _older(was: apsw.Connection, now: apsw.Connection) -> Iterator[Discrepancy]:
+    before, after = version_of(was), version_of(now)
+    if after < before:
+        yield Discrepancy(
+            table="plumbline_meta", row="version", before=str(before), after=str(after)
+        )
+
+
+def _answers(was: apsw.Connection, now: apsw.Connection) -> Iterator[Discrepancy]:
+    """Look up every stored answer of the earlier side on the later one."""
+    query = "SELECT request, event, outcome FROM requests ORDER BY request"
+    answer = "SELECT event, outcome FROM requests WHERE request = ?"
+    for request, event, outcome in every_row(was, query):
+        found = next(iter(every_row(now, answer, (request,))), None)
+        if found != (event, outcome):
+            yield Discrepancy(
+                table="requests",
+                row=f"request {as_text(request)}",
+                before=_shown(event, outcome),
+                after="gone" if found is None else _shown(*found),
+            )
+
+
+def _shown(event: object, outcome: object) -> str:
+    said = as_text(outcome)
+    return f"{said if len(said) <= SHOWN else said[: SHOWN - 1] + '…'} to event {as_text(event)}"

@@ -1,0 +1,233 @@
+"""Tokens over SQLite; must match ``plumbline_models.tokens`` (chapter ``spec/tokens.md``).
+
+A count is a column of the row that it is of, and the total is a column of the conversation. Every
+function here runs inside the transaction of the event whose items it posts, so a total is never
+apart from its context. What moved is read from the rows that moved: no path that reads a total adds
+anything up.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import assert_never
+
+import apsw
+import msgspec
+
+from plumbline import ordinals as lists
+from plumbline.database import integer
+from plumbline.sqlite_host import Program
+from plumbline_models.decisions.counting import Door, Measure, admitted
+from plumbline_models.decisions.limits import regime, thresholds
+from plumbline_models.ordinals import Append as ListAppend
+from plumbline_models.ordinals import (
+    ConversationId,
+    Failed,
+    Forget,
+    Item,
+    MessageId,
+    MessageItem,
+    Open,
+    Prune,
+    Pruned,
+    Reason,
+    Replaced,
+    RollBack,
+    SummaryId,
+    SummaryItem,
+)
+from plumbline_models.ordinals import Draft as ListDraft
+from plumbline_models.ordinals import Outcome as ListOutcome
+from plumbline_models.ordinals import Refused as RefusedByList
+from plumbline_models.ordinals import Replace as ListReplace
+from plumbline_models.tokens import (
+    Append,
+    Count,
+    Event,
+    Ledger,
+    Outcome,
+    Posted,
+    Refused,
+    Replace,
+    State,
+    Weigh,
+    Weighed,
+)
+
+
+def apply(db: apsw.Connection, event: Event) -> Outcome:
+    """Apply one event inside an open transaction; a refused event has written nothing."""
+    match event:
+        case Weigh():
+            return _weigh(db, event)
+        case Append():
+            return _append(db, event)
+        case Replace():
+            return _replace(db, event)
+        case RollBack():
+            removed, added = _count(db, SummaryItem(id=event.summary)), _covered(db, event.summary)
+            return _posted(db, event.conversation, lists.apply(db, event), removed, added)
+        case Forget():
+            removed = sum(_standing(db, message) for message in set(event.messages))
+            return _posted(db, event.conversation, lists.apply(db, event), removed, 0)
+        case Prune():
+            outcome = lists.apply(db, event)
+            left = outcome.removed if isinstance(outcome, Pruned) else ()
+            removed = sum(_count(db, item) for item in left)
+            return _posted(db, event.conversation, outcome, removed, 0)
+        case Open():
+            return _posted(db, event.conversation, lists.apply(db, event), 0, 0)
+        case _:
+            assert_never(event)
+
+
+def _weigh(db: apsw.Connection, event: Weigh) -> Outcome:
+    total = _total(db, event.conversation)
+    if total is None:
+        return RefusedByList(reason=Reason.UNKNOWN_CONVERSATION)
+    size = total if event.observed is None else max(total, event.observed)
+    at = thresholds(event.limits)
+    return Weighed(total=total, size=size, soft=at.soft, hard=at.hard, regime=regime(size, at))
+
+
+def _append(db: apsw.Connection, event: Append) -> Outcome:
+    counts = _counted((draft.text, draft.tokens) for draft in event.messages)
+    if isinstance(counts, Refused):
+        return counts
+    drafts = tuple(ListDraft(id=draft.id, text=draft.text) for draft in event.messages)
+    append = ListAppend(conversation=event.conversation, messages=drafts)
+    return _posted(db, event.conversation, lists.apply(db, append, counts), 0, sum(counts))
+
+
+def _replace(db: apsw.Connection, event: Replace) -> Outcome:
+    counts = _counted([(event.text, event.tokens)])
+    if isinstance(counts, Refused):
+        return counts
+    listed = ListReplace(
+        conversation=event.conversation,
+        summary=event.summary,
+        text=event.text,
+        items=event.items,
+        first=event.first,
+        last=event.last,
+    )
+    outcome = lists.apply(db, listed, counts)
+    removed = _covered(db, event.summary) if isinstance(outcome, Replaced) else 0
+    return _posted(db, event.conversation, outcome, removed, sum(counts))
+
+
+def _counted(brought: Iterable[tuple[str, int | None]]) -> tuple[int, ...] | Refused:
+    """Return the counts to store for texts and what was given with them, or the first doubt."""
+    counts: list[int] = []
+    for index, (text, given) in enumerate(brought):
+        counted = admitted(Door.GUARDED, Measure.CODE_POINTS, text, given)
+        if counted.doubt is not None:
+            return Refused(reason=counted.doubt, index=index)
+        counts.append(counted.tokens)
+    return tuple(counts)
+
+
+def _posted(
+    db: apsw.Connection,
+    conversation: ConversationId,
+    outcome: ListOutcome,
+    removed: int,
+    added: int,
+) -> Outcome:
+    """Move the total by what left the context and what came into it; pass a refusal on."""
+    if isinstance(outcome, RefusedByList | Failed):
+        return outcome
+    after = integer(
+        db,
+        "UPDATE conversations SET tokens = tokens + ? WHERE conversation = ? RETURNING tokens",
+        (added - removed, conversation),
+    )
+    before = after - added + removed
+    return Posted(outcome=outcome, before=before, removed=removed, added=added, after=after)
+
+
+def _total(db: apsw.Connection, conversation: ConversationId) -> int | None:
+    total = db.execute(
+        "SELECT tokens FROM conversations WHERE conversation = ?", (conversation,)
+    ).get
+    assert total is None or isinstance(total, int)
+    return total
+
+
+def _count(db: apsw.Connection, item: Item) -> int:
+    """Return the count of a stored item; 0 when it is not stored."""
+    match item:
+        case MessageItem(id=message):
+            return integer(
+                db, "SELECT coalesce(sum(tokens), 0) FROM messages WHERE message = ?", (message,)
+            )
+        case SummaryItem(id=summary):
+            return integer(
+                db, "SELECT coalesce(sum(tokens), 0) FROM summaries WHERE summary = ?", (summary,)
+            )
+        case _:
+            assert_never(item)
+
+
+def _standing(db: apsw.Connection, message: MessageId) -> int:
+    """Return the count of a message that stands in the context; 0 when it does not."""
+    return integer(
+        db,
+        "SELECT coalesce(sum(m.tokens), 0) FROM context AS c"
+        " JOIN messages AS m ON m.message = c.message WHERE c.message = ?",
+        (message,),
+    )
+
+
+def _covered(db: apsw.Connection, summary: SummaryId) -> int:
+    """Return the counts of the sources of a summary; 0 when it is not stored."""
+    return integer(
+        db,
+        "SELECT coalesce(sum(coalesce(m.tokens, s.tokens)), 0) FROM lineage AS l"
+        " LEFT JOIN messages AS m ON m.message = l.message"
+        " LEFT JOIN summaries AS s ON s.summary = l.source WHERE l.summary = ?",
+        (summary,),
+    )
+
+
+# Abstraction: from tables to the state of the model.
+
+
+def observe(db: apsw.Connection) -> State:
+    """Return the abstract state of the whole database."""
+    state = lists.observe(db)
+    ledgers = tuple(ledger(db, one.id) for one in state.conversations)
+    return State(lists=state, ledgers=ledgers)
+
+
+def parts(db: apsw.Connection) -> Iterator[tuple[str, State]]:
+    """Yield the abstract state of one conversation after the other, by id."""
+    for key, state in lists.parts(db):
+        yield key, State(lists=state, ledgers=(ledger(db, ConversationId(key)),))
+
+
+def ledger(db: apsw.Connection, conversation: ConversationId) -> Ledger:
+    """Return the ledger of one conversation, as it is stored."""
+    total = _total(db, conversation)
+    counts = tuple(_counts(db, conversation))
+    return Ledger(conversation=conversation, total=0 if total is None else total, counts=counts)
+
+
+def _counts(db: apsw.Connection, conversation: ConversationId) -> Iterator[Count]:
+    for message, tokens in db.execute(
+        "SELECT message, tokens FROM messages WHERE conversation = ? ORDER BY sequence",
+        (conversation,),
+    ):
+        if isinstance(message, str) and isinstance(tokens, int):
+            yield Count(item=MessageItem(id=MessageId(message)), tokens=tokens)
+    for summary, tokens in db.execute(
+        "SELECT summary, tokens FROM summaries WHERE conversation = ? ORDER BY summary",
+        (conversation,),
+    ):
+        if isinstance(summary, str) and isinstance(tokens, int):
+            yield Count(item=SummaryItem(id=SummaryId(summary)), tokens=tokens)
+
+
+_outcomes: msgspec.json.Decoder[Outcome] = msgspec.json.Decoder(Outcome)
+
+PROGRAM: Program[State, Event, Outcome] = Program(
+    apply=apply, observe=observe, parts=parts, decode_outcome=_outcomes.decode
+)

@@ -1,0 +1,279 @@
+"""Rows that are taken on a guess, and rows that are refused wrongly, in part, or for ever."""
+
+from msgspec.structs import replace
+
+from plumbline_models import ordinals
+from plumbline_models.history import CONSTRUCTED, Variant
+from plumbline_models.history.intake.making import (
+    IDS,
+    PLACES,
+    IntakeVariant,
+    here,
+    instead_of_refusing,
+    known,
+    new_entries,
+    refusing,
+    rewritten,
+    right,
+    row_by_row,
+    single,
+    standing,
+    stepping,
+)
+from plumbline_models.intake.queries import log_of, place_of
+from plumbline_models.intake.values import (
+    EntryId,
+    Event,
+    Fate,
+    Outcome,
+    Reason,
+    Refused,
+    Standing,
+    State,
+    Take,
+    Taken,
+)
+from plumbline_models.ordinals import MessageId, MessageItem
+from plumbline_models.ordinals.queries import find
+
+_MOST = 2
+"""New rows that are believed at once."""
+_GAP = "behind a gap: "
+
+
+def _first_named(state: State, event: Take, refused: Refused) -> tuple[State, Outcome]:
+    del event
+    return state, replace(refused, rows=refused.rows[:1])
+
+
+def _by_text(state: State, event: Take, refused: Refused) -> tuple[State, Outcome]:
+    """Take rows for known whose texts are all stored."""
+    stored = {one.text for one in here(state, event).messages}
+    if any(one.text not in stored for one in event.rows):
+        return state, refused
+    return state, Taken(fates=(Fate.KNOWN,) * len(event.rows), posted=None)
+
+
+def _as_duplicate(state: State, event: Take, refused: Refused) -> tuple[State, Outcome]:
+    del event, refused
+    return state, ordinals.Refused(reason=ordinals.Reason.ALREADY_PLACED)
+
+
+def _overwritten(state: State, event: Take, refused: Refused) -> tuple[State, Outcome]:
+    """Give the entry of a changed row its new digest."""
+    (index,) = refused.rows
+    changed, stored = event.rows[index], known(state, event, index)
+    after = rewritten(
+        state,
+        event,
+        lambda _number, one: replace(one, digest=changed.digest) if one == stored else one,
+    )
+    return after, Taken(fates=(Fate.KNOWN,) * len(event.rows), posted=None)
+
+
+def _all_known(state: State, event: Take, refused: Refused) -> tuple[State, Outcome]:
+    """Look no further than the id."""
+    del refused
+    if any(known(state, event, index) is None for index in range(len(event.rows))):
+        return right(state, replace(event, rows=()))
+    return state, Taken(fates=(Fate.KNOWN,) * len(event.rows), posted=None)
+
+
+def _changed_as_new(state: State, event: Take, index: int) -> Take | None:
+    """Hear a row whose bytes are not those that are stored as another row."""
+    taken, stored = single(event, index), known(state, event, index)
+    if stored is None or stored.digest == event.rows[index].digest:
+        return taken
+    fresh = replace(
+        event.rows[index],
+        entry=EntryId(f"retried {event.rows[index].digest}"),
+        message=MessageId(f"{event.rows[index].message} retried"),
+        parent=None,
+    )
+    return replace(taken, rows=(fresh,), first=None)
+
+
+def _over_the_gap(state: State, event: Take, index: int) -> Take | None:
+    """Hear a row behind missing ones as one with an id, which needs none before it."""
+    taken = single(event, index)
+    refused = right(state, taken)[1]
+    if not isinstance(refused, Refused) or refused.reason is not Reason.MISSING_ROWS:
+        return taken
+    named = EntryId(f"{_GAP}{place_of(event, index)}")
+    return replace(taken, rows=(replace(event.rows[index], entry=named),))
+
+
+def _gap_closed(state: State, event: Event) -> tuple[State, Outcome]:
+    """Take the step; a gap before a row is passed over."""
+    after, outcome = row_by_row(_over_the_gap)(state, event)
+    if not isinstance(event, Take) or not isinstance(outcome, Taken):
+        return after, outcome
+    shown = new_entries(
+        state,
+        after,
+        event,
+        lambda one: replace(one, entry=None) if (one.entry or "").startswith(_GAP) else one,
+    )
+    return shown, outcome
+
+
+def _from_anywhere(state: State, event: Take, index: int) -> Take | None:
+    """Hear a new row as one that follows no other."""
+    taken = single(event, index)
+    if known(state, event, index) is not None:
+        return taken
+    return replace(taken, rows=(replace(event.rows[index], parent=None),))
+
+
+def _fork_unnamed(state: State, event: Take, refused: Refused) -> tuple[State, Outcome]:
+    del event
+    return state, replace(refused, fork=None)
+
+
+def _too_many(state: State, event: Take) -> bool:
+    new = [index for index in range(len(event.rows)) if known(state, event, index) is None]
+    acceptable = isinstance(right(state, event)[1], Taken)
+    return acceptable and len(new) > _MOST
+
+
+def _anchor_gone(state: State, event: Take) -> bool:
+    """Tell whether the last row that is stored does not stand in the context any more."""
+    at = find(state.ledger.lists, event.conversation)
+    placed = [
+        one.message
+        for one in log_of(state, event.conversation).entries
+        if one.standing is Standing.PLACED and one.message is not None
+    ]
+    if at is None or not placed or not isinstance(right(state, event)[1], Taken):
+        return False
+    return MessageItem(id=placed[-1]) not in standing(at)
+
+
+def _kept_before(state: State, event: Event) -> tuple[State, Outcome]:
+    """Take the step; the rows before the first refused one are stored."""
+    after, outcome = right(state, event)
+    if not isinstance(event, Take) or not isinstance(outcome, Refused):
+        return after, outcome
+    return right(state, replace(event, rows=event.rows[: outcome.rows[0]]))[0], outcome
+
+
+VARIANTS: tuple[IntakeVariant, ...] = (
+    Variant(
+        name="FIRST_NAMED",
+        machine=stepping("FIRST_NAMED", instead_of_refusing(Reason.UNDECIDABLE, _first_named)),
+        breaks="INT-10",
+        source=CONSTRUCTED,
+        story="Of the rows that cannot be decided only the first is named, and whoever mends it is"
+        " refused again.",
+        scope=PLACES,
+        sole=True,
+    ),
+    Variant(
+        name="GUESSED_BY_TEXT",
+        machine=stepping("GUESSED_BY_TEXT", instead_of_refusing(Reason.UNDECIDABLE, _by_text)),
+        breaks="INT-10",
+        source="lossless-claw PR #295; hermes-lcm 0.21.0-rc2",
+        story="Rows without ids are matched by what they say against what is stored.",
+        scope=PLACES,
+    ),
+    Variant(
+        name="CHANGED_AS_DUPLICATE",
+        machine=stepping(
+            "CHANGED_AS_DUPLICATE", instead_of_refusing(Reason.CHANGED_ROW, _as_duplicate)
+        ),
+        breaks="INT-11",
+        source=CONSTRUCTED,
+        story="A changed row runs into the key of the stored one and is refused as a duplicate;"
+        " that it changed, and which row it is, is not said.",
+        scope=IDS,
+        sole=True,
+    ),
+    Variant(
+        name="CHANGED_OVERWRITES",
+        machine=stepping(
+            "CHANGED_OVERWRITES", instead_of_refusing(Reason.CHANGED_ROW, _overwritten)
+        ),
+        breaks="INT-11",
+        source=CONSTRUCTED,
+        story="A changed row takes the place of the stored one without a word.",
+        scope=IDS,
+    ),
+    Variant(
+        name="CHANGED_IGNORED",
+        machine=stepping("CHANGED_IGNORED", instead_of_refusing(Reason.CHANGED_ROW, _all_known)),
+        breaks="INT-11",
+        source="lossless-claw #854, #866",
+        story="A row is judged by its id alone: what it says now is neither stored nor reported.",
+        scope=IDS,
+    ),
+    Variant(
+        name="CHANGED_AS_NEW",
+        machine=stepping("CHANGED_AS_NEW", row_by_row(_changed_as_new)),
+        breaks="INT-11",
+        source="lcm-x #436, #488, #516; lossless-claw, current releases: stable_event_key",
+        story="A row that was merged with its neighbour, or redacted, is not the stored one any"
+        " more, and is stored beside it without its key.",
+        scope=IDS,
+    ),
+    Variant(
+        name="GAP_CLOSED",
+        machine=stepping("GAP_CLOSED", _gap_closed),
+        breaks="INT-12",
+        source="lossless-claw #591",
+        story="A batch that does not touch what is stored is taken as what follows it; the rows in"
+        " between are missing, and nobody was told.",
+        scope=replace(PLACES, appends=0, departures=False),
+        sole=True,
+    ),
+    Variant(
+        name="FORK_FOLLOWED",
+        machine=stepping("FORK_FOLLOWED", row_by_row(_from_anywhere)),
+        breaks="INT-13",
+        source="lcm-x #891",
+        story="The host has gone on from an earlier row. The new branch is appended behind the"
+        " old one, and both stand in the context.",
+        scope=IDS,
+        sole=True,
+    ),
+    Variant(
+        name="FORK_UNNAMED",
+        machine=stepping("FORK_UNNAMED", instead_of_refusing(Reason.FORKED, _fork_unnamed)),
+        breaks="INT-13",
+        source=CONSTRUCTED,
+        story="A fork is refused, and from which entry it goes off is not said.",
+        scope=IDS,
+        sole=True,
+    ),
+    Variant(
+        name="IMPORT_CAP",
+        machine=stepping("IMPORT_CAP", refusing(Take, ordinals.Reason.DUPLICATE_ITEM, _too_many)),
+        breaks="INT-14",
+        source="lossless-claw #280, #860",
+        story="Against floods of replayed rows no more than a few new ones are taken at once. A"
+        " backlog that is longer is refused for ever.",
+        scope=IDS,
+        sole=True,
+    ),
+    Variant(
+        name="ANCHOR_GONE",
+        machine=stepping(
+            "ANCHOR_GONE", refusing(Take, ordinals.Reason.FORGOTTEN_ITEM, _anchor_gone)
+        ),
+        breaks="INT-14",
+        source="lossless-claw #685, #687, #822; lcm-x (probed)",
+        story="The row at which intake would go on is not found in the context, and from then on"
+        " every list is refused.",
+        scope=PLACES,
+    ),
+    Variant(
+        name="KEPT_BEFORE_REFUSED",
+        machine=stepping("KEPT_BEFORE_REFUSED", _kept_before),
+        breaks="INT-17",
+        source="lossless-claw PR #295",
+        story="Every row is committed by itself. The rows before the one that is refused stay"
+        " stored, and the caller is told that the list was not taken.",
+        scope=IDS,
+        sole=True,
+    ),
+)
+"""Every variant about what is refused."""

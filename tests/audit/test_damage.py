@@ -1,0 +1,475 @@
+"""Damage planted by hand: each breaks the clauses that it must, and nothing else is reported."""
+
+import random
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import apsw
+import pytest
+from msgspec import Struct
+
+from plumbline.tables import table_clauses
+from plumbline_models import ordinals
+from plumbline_models.contract import StateClause
+from plumbline_spec.errors import CouldNotFinish, UnusableInput
+from plumbline_spec.report import Verdict
+from tests.audit.planting import HISTORY, audited, broken, copied, drive, tampering
+
+
+class Damage(Struct, frozen=True, kw_only=True):
+    """What is done to a healthy database, and the clauses that it must break."""
+
+    what: str
+    do: tuple[str, ...]
+    breaks: frozenset[str]
+    witness: tuple[str, str, str]
+    """Of one of the clauses: its id, a table, and a part of what is said of the row."""
+
+
+def damage(what: str, breaks: str, witness: tuple[str, str, str], *do: str) -> Damage:
+    return Damage(what=what, do=do, breaks=frozenset(breaks.split()), witness=witness)
+
+
+def appended(conversation: str, message: str, sequence: int) -> tuple[str, ...]:
+    """Return statements that append one message as an event would, whatever its id."""
+    name, at = repr(message), repr(conversation)
+    stored = f"(message, conversation, sequence, text) VALUES ({name}, {at}, {sequence}, '')"
+    placed = f"(conversation, position, message) VALUES ({at}, {sequence}, {name})"
+    counted = f"items = items + 1, next_sequence = {sequence + 1} WHERE conversation = {at}"
+    return (
+        f"INSERT INTO messages {stored}",
+        f"INSERT INTO context {placed}",
+        f"UPDATE conversations SET {counted}",  # noqa: S608 - names of this test
+    )
+
+
+DAMAGES = (
+    # Positions
+    damage(
+        "a gap: the last item stands where its lineage does not put it",
+        "TAB-1",
+        ("TAB-1", "context", "conversation c, position 66: message m6"),
+        "UPDATE context SET position = 66 WHERE message = 'm6'",
+    ),
+    damage(
+        "two items have changed places",
+        "ORD-5 TAB-1",
+        ("ORD-5", "messages", "conversation c, expanded message 3: m5 found, m4 expected"),
+        "UPDATE context SET position = 55 WHERE message = 'm4'",
+        "UPDATE context SET position = 4 WHERE message = 'm5'",
+        "UPDATE context SET position = 5 WHERE message = 'm4'",
+    ),
+    damage(
+        "a summary stands behind its first message",
+        "TAB-1",
+        ("TAB-1", "context", "summary s3 stands here, its lineage gives 1"),
+        "UPDATE context SET position = 2 WHERE summary = 's3'",
+    ),
+    damage(
+        "a message of a lineage has another position",
+        "TAB-2",
+        ("TAB-2", "lineage", "summary s1, position 22: message m2"),
+        "UPDATE lineage SET position = 22 WHERE message = 'm2'",
+    ),
+    damage(
+        "a summary of a lineage has another position",
+        "TAB-2",
+        ("TAB-2", "lineage", "summary s3, position 33: summary s2"),
+        "UPDATE lineage SET position = 33 WHERE source = 's2'",
+    ),
+    damage(
+        "a lineage has lost its order",
+        "ORD-5 TAB-2",
+        ("TAB-2", "lineage", "summary s1, position 1: message m2"),
+        "UPDATE lineage SET position = 11 WHERE message = 'm1'",
+        "UPDATE lineage SET position = 1 WHERE message = 'm2'",
+    ),
+    damage(
+        "a loss has another position",
+        "TAB-3",
+        ("TAB-3", "losses", "conversation e, position 9, pruned: summary sy stood here"),
+        "UPDATE losses SET position = 9 WHERE summary = 'sy'",
+    ),
+    damage(
+        "a message was pruned at one position and forgotten at another",
+        "TAB-3",
+        ("TAB-3", "losses", "position 8, pruned: message y2 stood here, its position is 2"),
+        "UPDATE losses SET position = 8 WHERE message = 'y2' AND cause = 'pruned'",
+    ),
+    # Identity
+    damage(
+        "a message has the id of another conversation's",
+        "ORD-8 TAB-10",
+        ("ORD-8", "messages", "conversation f, message x1: the id names another"),
+        *appended("f", "x1", 5),
+    ),
+    damage(
+        "a message has the id of a forgotten one",
+        "ORD-8",
+        ("ORD-8", "messages", "conversation f, message x3"),
+        *appended("f", "x3", 5),
+    ),
+    damage(
+        "a message was forgotten in two conversations",
+        "ORD-8 TAB-5 TAB-10",
+        ("ORD-8", "losses", "conversation f, message m7"),
+        "INSERT INTO losses VALUES ('f', 1, 'forgotten', 'm7', NULL)",
+    ),
+    damage(
+        "a summary has the id of another conversation's",
+        "ORD-6 ORD-8 TAB-10",
+        ("ORD-8", "summaries", "conversation f, summary sx"),
+        "INSERT INTO summaries (summary, conversation, depth, text) VALUES ('sx', 'f', 0, '')",
+    ),
+    # Places
+    damage(
+        "an item stands in one context twice",
+        "ORD-3 ORD-5 TAB-1 TAB-10",
+        ("ORD-3", "context", "conversation c, message m6: stands in the context 2 times"),
+        "INSERT INTO context (conversation, position, message) VALUES ('c', 66, 'm6')",
+        "UPDATE conversations SET items = 5 WHERE conversation = 'c'",
+    ),
+    damage(
+        "a message is covered and raw at once",
+        "ORD-3 ORD-5",
+        ("ORD-3", "context", "message m3: stands in the context and is covered by summary s2"),
+        "INSERT INTO context (conversation, position, message) VALUES ('c', 3, 'm3')",
+        "UPDATE conversations SET items = 5 WHERE conversation = 'c'",
+    ),
+    damage(
+        "a message is covered twice",
+        "ORD-4 ORD-5 TAB-10",
+        ("ORD-4", "lineage", "message y4: is a source of summaries sy, sy2"),
+        "INSERT INTO lineage (summary, position, message) VALUES ('sy', 4, 'y4')",
+    ),
+    # References
+    damage(
+        "a context names a message that is nowhere",
+        "ORD-5 ORD-6 TAB-7",
+        ("TAB-7", "context", "conversation f, position 5: message nobody is not in messages"),
+        "INSERT INTO context (conversation, position, message) VALUES ('f', 5, 'nobody')",
+        "UPDATE conversations SET items = 5 WHERE conversation = 'f'",
+    ),
+    damage(
+        "a lineage names a summary that is nowhere",
+        "ORD-5 ORD-6 TAB-7",
+        ("ORD-6", "lineage", "conversation c, summary s3: source summary s9 is not stored"),
+        "UPDATE lineage SET source = 's9' WHERE source = 's2'",
+    ),
+    damage(
+        "a lineage leads back to itself",
+        "ORD-3 ORD-5 ORD-7",
+        ("ORD-7", "summaries", "conversation c, summary s1: depth 0, 2 expected"),
+        "UPDATE lineage SET source = 's3', message = NULL WHERE message = 'm1'",
+    ),
+    damage(
+        "a summary covers a message of another conversation",
+        "ORD-5 ORD-6",
+        ("ORD-6", "lineage", "conversation d, summary sx: source message z1 is not stored here"),
+        "UPDATE lineage SET message = 'z1' WHERE message = 'x1'",
+    ),
+    damage(
+        "an item stands in the context of another conversation",
+        "ORD-5 ORD-6",
+        ("ORD-6", "context", "conversation f, ordinal 4: message m6 is not stored here"),
+        "UPDATE context SET conversation = 'f' WHERE message = 'm6'",
+        "UPDATE conversations SET items = 3 WHERE conversation = 'c'",
+        "UPDATE conversations SET items = 5 WHERE conversation = 'f'",
+    ),
+    damage(
+        "a message belongs to a conversation that is not there",
+        "TAB-6",
+        ("TAB-6", "messages", "message alone: conversation nowhere is not in conversations"),
+        "INSERT INTO messages (message, conversation, sequence, text)"
+        " VALUES ('alone', 'nowhere', 1, '')",
+    ),
+    damage(
+        "a lineage belongs to a summary that is not there",
+        "TAB-6",
+        ("TAB-6", "lineage", "summary nobody, position 5: summary nobody is not in summaries"),
+        "INSERT INTO lineage (summary, position, message) VALUES ('nobody', 5, 'y5')",
+    ),
+    damage(
+        "a conversation is gone and its rows are not",
+        "TAB-6",
+        ("TAB-6", "messages", "message z4: conversation f is not in conversations"),
+        "DELETE FROM conversations WHERE conversation = 'f'",
+    ),
+    # Lineage
+    damage(
+        "a summary has no sources",
+        "ORD-5 ORD-9",
+        ("ORD-9", "summaries", "conversation d, summary sx: has no source"),
+        "DELETE FROM lineage WHERE summary = 'sx'",
+    ),
+    damage(
+        "a summary has a wrong depth",
+        "ORD-7",
+        ("ORD-7", "summaries", "conversation c, summary s1: depth 5, 0 expected"),
+        "UPDATE summaries SET depth = 5 WHERE summary = 's1'",
+    ),
+    # Losses
+    damage(
+        "a message has left the context and no record says why",
+        "ORD-5",
+        ("ORD-5", "messages", "conversation c, expanded message 4: m6 found, m5 expected"),
+        "DELETE FROM context WHERE message = 'm5'",
+        "UPDATE conversations SET items = 3 WHERE conversation = 'c'",
+    ),
+    damage(
+        "the record of a pruned summary is gone",
+        "ORD-5",
+        ("ORD-5", "messages", "conversation e, expanded message 0: y3 found, y1 expected"),
+        "DELETE FROM losses WHERE summary = 'sy'",
+    ),
+    damage(
+        "the record of a forgotten message is gone",
+        "TAB-5",
+        ("TAB-5", "messages", "conversation c, sequence 7: issued, neither stored nor forgotten"),
+        "DELETE FROM losses WHERE message = 'm7'",
+    ),
+    damage(
+        "messages were deleted without a record",
+        "TAB-5",
+        ("TAB-5", "messages", "conversation f, sequences 2 to 3: issued"),
+        "DELETE FROM context WHERE message IN ('z2', 'z3')",
+        "DELETE FROM messages WHERE message IN ('z2', 'z3')",
+        "UPDATE conversations SET items = 2 WHERE conversation = 'f'",
+    ),
+    damage(
+        "a pruned message stands in the context",
+        "ORD-5",
+        ("ORD-5", "context", "conversation g, expanded message 0: w2 found, w4 expected"),
+        "INSERT INTO context (conversation, position, message) VALUES ('g', 2, 'w2')",
+        "UPDATE conversations SET items = 2 WHERE conversation = 'g'",
+    ),
+    # Sums and numbers
+    damage(
+        "the length of a context is wrong",
+        "TAB-4",
+        ("TAB-4", "conversations", "conversation c: items 9, the context has 4"),
+        "UPDATE conversations SET items = 9 WHERE conversation = 'c'",
+    ),
+    damage(
+        "the counter was set back over stored messages",
+        "ORD-2 TAB-5",
+        ("ORD-2", "conversations", "conversation c, next sequence 3: at least 7 expected"),
+        "UPDATE conversations SET next_sequence = 3 WHERE conversation = 'c'",
+    ),
+    damage(
+        "the counter was set back over a forgotten message",
+        "TAB-5",
+        ("TAB-5", "conversations", "conversation d, next sequence 3: sequence 3 was issued"),
+        "UPDATE conversations SET next_sequence = 3 WHERE conversation = 'd'",
+    ),
+    damage(
+        "the counter ran ahead",
+        "TAB-5",
+        ("TAB-5", "messages", "conversation h, sequences 1 to 6: issued"),
+        "UPDATE conversations SET next_sequence = 7 WHERE conversation = 'h'",
+    ),
+    damage(
+        "two messages have one number",
+        "ORD-2 TAB-1 TAB-5 TAB-10",
+        ("ORD-2", "messages", "conversation f, message z4: sequence 3, at least 4 expected"),
+        "UPDATE messages SET sequence = 3 WHERE message = 'z4'",
+    ),
+    # Values
+    damage(
+        "a loss has a cause that nobody knows",
+        "ORD-5 TAB-8",
+        ("TAB-8", "losses", "cause mislaid: CHECK (cause IN ('forgotten', 'pruned')) fails"),
+        "UPDATE losses SET cause = 'mislaid' WHERE summary = 'sy'",
+    ),
+    damage(
+        "a row of a context names nothing",
+        "ORD-5 TAB-8",
+        ("TAB-8", "context", "conversation f, position 2: CHECK ((message IS NULL) <>"),
+        "UPDATE context SET message = NULL WHERE message = 'z2'",
+    ),
+    damage(
+        "a text is NULL",
+        "TAB-8 TAB-10",
+        ("TAB-8", "messages", "message m4: text is null NULL, a value expected"),
+        "UPDATE messages SET text = NULL WHERE message = 'm4'",
+    ),
+    damage(
+        "a text is bytes",
+        "TAB-8 TAB-10",
+        ("TAB-8", "messages", "message m4: text is blob ab, text expected"),
+        "UPDATE messages SET text = x'6162' WHERE message = 'm4'",
+    ),
+    damage(
+        "a text is not UTF-8",
+        "TAB-8",
+        ("TAB-8", "messages", "message m4: text is text a\\xffb, UTF-8 expected"),
+        "UPDATE messages SET text = CAST(x'61ff62' AS TEXT) WHERE message = 'm4'",
+    ),
+    damage(
+        "a sequence number is a word",
+        "ORD-2 TAB-1 TAB-5 TAB-8 TAB-10",
+        ("TAB-8", "messages", "message m6: sequence is text six, integer within"),
+        "UPDATE messages SET sequence = 'six' WHERE message = 'm6'",
+    ),
+    damage(
+        "a depth is greater than a state can hold",
+        "ORD-7 TAB-8",
+        ("TAB-8", "summaries", "summary s3: depth is integer 9007199254740992, integer within"),
+        "UPDATE summaries SET depth = 9007199254740992 WHERE summary = 's3'",
+    ),
+    damage(
+        "an answer is gone",
+        "TAB-8 TAB-10",
+        ("TAB-8", "requests", "request healthy.db 0: outcome is null NULL, a value expected"),
+        "UPDATE requests SET outcome = NULL WHERE request = 'healthy.db 0'",
+    ),
+)
+
+SCHEMA_DAMAGES = {
+    "DROP TRIGGER losses_remain": "trigger losses_remain: is missing",
+    "DROP INDEX summaries_of_conversation": "index summaries_of_conversation: is missing",
+    "CREATE TABLE notes (x)": "table notes: is not Plumbline's",
+    "CREATE VIEW looks AS SELECT 1": "view looks: is not Plumbline's",
+    "ALTER TABLE losses ADD COLUMN why TEXT": "table losses: is 'CREATE TABLE losses",
+}
+
+
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("healthy") / "healthy.db"
+    drive(file, HISTORY)
+    return file
+
+
+def planted(healthy: Path, name: str, *statements: str) -> Path:
+    file = copied(healthy, f"{name}.db")
+    with tampering(file) as db:
+        for statement in statements:
+            db.execute(statement)
+            assert db.changes() > 0, statement
+    return file
+
+
+def test_a_healthy_database_breaks_no_clause(healthy: Path) -> None:
+    found = audited(healthy).audit
+    judged = {one.clause for one in found.clauses if one.verdict is Verdict.HOLDS}
+    about_states = {one.id for one in ordinals.machine().clauses if isinstance(one, StateClause)}
+    assert judged == about_states | {one.id for one in table_clauses()}
+    assert found.verdict is Verdict.HOLDS
+    assert found.parts == 6
+
+
+def test_what_is_planted_leaves_the_schema_as_it_was(healthy: Path) -> None:
+    """Without damage, a database that was tampered with breaks nothing."""
+    assert broken(audited(planted(healthy, "untouched"))) == set()
+
+
+@pytest.mark.parametrize("one", DAMAGES, ids=lambda one: one.what)
+def test_damage_breaks_its_clauses_and_no_other(healthy: Path, one: Damage) -> None:
+    found = audited(planted(healthy, "damaged", *one.do))
+    assert broken(found) == one.breaks
+    clause, table, said = one.witness
+    (result,) = [result for result in found.audit.clauses if result.clause == clause]
+    witnesses = [(witness.table, str(witness)) for witness in result.witnesses]
+    assert [text for where, text in witnesses if where == table and said in text], witnesses
+
+
+@pytest.mark.parametrize("statement", SCHEMA_DAMAGES)
+def test_a_changed_schema_breaks_one_clause(healthy: Path, statement: str) -> None:
+    """TAB-9."""
+    file = copied(healthy, "altered.db")
+    db = apsw.Connection(str(file))
+    db.execute(statement)
+    db.close()
+    found = audited(file)
+    assert broken(found) == {"TAB-9"}
+    (result,) = [one for one in found.audit.clauses if one.clause == "TAB-9"]
+    assert [str(one) for one in result.witnesses if SCHEMA_DAMAGES[statement] in str(one)]
+
+
+def test_what_analyze_stores_is_no_change_of_the_schema(healthy: Path) -> None:
+    """TAB-9."""
+    file = copied(healthy, "analysed.db")
+    db = apsw.Connection(str(file))
+    db.execute("ANALYZE")
+    db.close()
+    assert broken(audited(file)) == set()
+
+
+def test_every_clause_is_broken_by_some_damage() -> None:
+    """ORD-1 is not: these tables store no ordinal, so an ordinal is a rank."""
+    about_states = {one.id for one in ordinals.machine().clauses if isinstance(one, StateClause)}
+    wanted = about_states - {"ORD-1"} | {one.id for one in table_clauses()}
+    assert {clause for one in DAMAGES for clause in one.breaks} | {"TAB-9"} == wanted
+
+
+def test_a_table_that_is_gone_leaves_what_needs_it_unjudged(healthy: Path) -> None:
+    file = copied(healthy, "torn.db")
+    db = apsw.Connection(str(file))
+    db.execute("DROP TABLE losses")
+    db.close()
+    found = audited(file).audit
+    verdicts = {one.clause: one.verdict for one in found.clauses}
+    assert verdicts["TAB-9"] is Verdict.BROKEN
+    assert verdicts["ORD-5"] is verdicts["TAB-3"] is Verdict.UNFINISHED
+    assert verdicts["TAB-1"] is verdicts["TAB-10"] is Verdict.HOLDS
+    (result,) = [one for one in found.clauses if one.clause == "TAB-3"]
+    assert "no such table: losses" in result.why
+
+
+def test_every_witness_is_counted_and_the_first_are_kept(healthy: Path) -> None:
+    file = planted(healthy, "many", "UPDATE context SET position = position + 100")
+    (result,) = [one for one in audited(file, keep=2).audit.clauses if one.clause == "TAB-1"]
+    assert (result.count, len(result.witnesses)) == (13, 2)
+    (none,) = [one for one in audited(file, keep=0).audit.clauses if one.clause == "TAB-1"]
+    assert (none.count, none.witnesses) == (13, ())
+
+
+VALUES = ("NULL", "-1", "0", "3", "9e99", "x'ff00'", "CAST(x'c3' AS TEXT)", "'m4'", "'s1'", "''")
+
+
+def wild(chance: random.Random) -> Iterator[str]:
+    """Yield statements that put odd values into odd places; ``chance`` is 0 now and then."""
+    columns = {
+        "conversations": ("conversation", "next_sequence", "items"),
+        "messages": ("message", "conversation", "sequence", "text"),
+        "summaries": ("summary", "conversation", "depth", "text"),
+        "lineage": ("summary", "position", "message", "source"),
+        "context": ("conversation", "position", "message", "summary"),
+        "losses": ("conversation", "position", "cause", "message", "summary"),
+    }
+    for _ in range(6):
+        table = chance.choice(list(columns))
+        column, value = chance.choice(columns[table]), chance.choice(VALUES)
+        yield f"UPDATE OR IGNORE {table} SET {column} = {value} WHERE chance() = 0"  # noqa: S608
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_an_audit_of_any_values_ends_with_a_verdict(healthy: Path, seed: int) -> None:
+    file = copied(healthy, "wild.db")
+    chance = random.Random(seed)
+
+    def third(*_nothing: object) -> int:
+        return chance.randrange(3)
+
+    with tampering(file) as db:
+        db.create_scalar_function("chance", third, 0)
+        for statement in wild(chance):
+            db.execute(statement)
+    assert audited(file).audit.verdict is not Verdict.NOT_APPLICABLE
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_an_audit_of_damaged_pages_ends_with_a_verdict_or_a_reason(
+    healthy: Path, seed: int
+) -> None:
+    """TAB-10, where the file can be opened at all."""
+    chance = random.Random(seed)
+    content = bytearray(healthy.read_bytes())
+    for _ in range(chance.randrange(1, 60)):
+        content[chance.randrange(100, len(content))] = chance.randrange(256)
+    file = healthy.with_name("pages.db")
+    file.write_bytes(content)
+    with suppress(CouldNotFinish, UnusableInput):
+        assert audited(file).audit.clauses
