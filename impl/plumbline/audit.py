@@ -16,17 +16,21 @@ import apsw
 from msgspec import Struct
 from msgspec.structs import replace
 
+from plumbline import intake as sqlite_intake
 from plumbline import ordinals as sqlite_ordinals
+from plumbline import tokens as sqlite_tokens
 from plumbline.damaged import as_text, every_row
 from plumbline.database import version_of
 from plumbline.reading import reading
 from plumbline.sqlite_host import Program
-from plumbline.tables import ORDINALS, SHOWN, Plan, TableClause, plan, table_clauses
-from plumbline_models import ordinals
+from plumbline.tables import INTAKE, ORDINALS, SHOWN, TOKENS, Plan, TableClause, plan, table_clauses
+from plumbline_models import intake, ordinals, tokens
 from plumbline_models.contract import Condition, Discrepancy, Machine, Witness
+from plumbline_models.intake.conditions import conditions as conditions_of_intake
 from plumbline_models.ordinals.conditions import conditions as conditions_of_ordinals
+from plumbline_models.tokens.conditions import conditions as conditions_of_tokens
 from plumbline_spec import audit as judge
-from plumbline_spec.audit import Audit, ClauseResult, Comparison, RowClause, RowCondition
+from plumbline_spec.audit import Audit, ClauseResult, Comparison, RowClause, RowCondition, through
 from plumbline_spec.clause_table import Progress, silent
 from plumbline_spec.errors import CouldNotFinish, UnusableInput
 from plumbline_spec.report import Verdict
@@ -73,15 +77,39 @@ class Auditable(Struct, frozen=True, kw_only=True):
 
 def auditables() -> tuple[Auditable, ...]:
     """Return every machine over SQLite, each after those that it stands on."""
+    of_tokens = (*through(conditions_of_ordinals(), _lists), *conditions_of_tokens())
+    of_intake = (*through(of_tokens, _ledger), *conditions_of_intake())
     return (
         auditable(
             ordinals.machine(),
             sqlite_ordinals.PROGRAM,
             since=ORDINALS,
-            queries={"ORD-8": same_identity},
+            queries=_BETWEEN_PARTS,
             conditions=conditions_of_ordinals(),
         ),
+        auditable(
+            tokens.machine(),
+            sqlite_tokens.PROGRAM,
+            since=TOKENS,
+            queries=_BETWEEN_PARTS,
+            conditions=of_tokens,
+        ),
+        auditable(
+            intake.machine(),
+            sqlite_intake.PROGRAM,
+            since=INTAKE,
+            queries=_BETWEEN_PARTS,
+            conditions=of_intake,
+        ),
     )
+
+
+def _lists(state: tokens.State) -> ordinals.State:
+    return state.lists
+
+
+def _ledger(state: intake.State) -> tokens.State:
+    return state.ledger
 
 
 def auditable(
@@ -260,6 +288,10 @@ _PLACES_OF_A_SUMMARY = """
     SELECT conversation, 'summaries' FROM summaries WHERE summary BETWEEN ?1 AND ?1
     ORDER BY conversation
 """
+
+
+_BETWEEN_PARTS: Mapping[str, Find] = {"ORD-8": same_identity}
+"""The queries of ordinals, which the machines that stand on it inherit; they have none more."""
 
 
 def _row_conditions(was: apsw.Connection, now: apsw.Connection) -> Iterator[RowCondition]:

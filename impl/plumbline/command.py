@@ -360,15 +360,44 @@ def guarded(command: Callable[..., object], args: list[str] | None = None) -> in
         return _say(str(error), UNFINISHED)
     except BrokenPipeError:
         return INTERRUPTED
-    except OSError as error:
-        return _say(f"the system refused: {error}", UNFINISHED)
-    except Exception as error:  # noqa: BLE001 - the last resort: exit code 70 and not a traceback
-        return _say(
-            f"internal error, {type(error).__name__}: {error}\n"
-            "This is a fault of Plumbline; please report it with the command that you ran.",
-            INTERNAL,
-        )
+    except Exception as error:  # noqa: BLE001 - the last resort: an exit code and not a traceback
+        return _stopped(error)
     return HOLDS
+
+
+def _stopped(error: Exception) -> int:
+    """Say what stopped a command: its environment (4), or a fault of Plumbline (70)."""
+    if isinstance(error, OSError):
+        return _say(f"the system refused: {error}", UNFINISHED)
+    refused = _refused_by_sqlite(error)
+    if refused is not None:
+        return _say(refused, UNFINISHED)
+    return _say(
+        f"internal error, {type(error).__name__}: {error}\n"
+        "This is a fault of Plumbline; please report it with the command that you ran.",
+        INTERNAL,
+    )
+
+
+def _refused_by_sqlite(error: Exception) -> str | None:
+    """Return what to say where the disk, its file system or another process stopped SQLite."""
+    import apsw
+
+    from plumbline.database import SettingNotKept
+
+    if isinstance(error, SettingNotKept):
+        return str(error)
+    advice: dict[tuple[type[Exception], ...], str] = {
+        (apsw.BusyError, apsw.LockedError, apsw.ProtocolError): "another holds it: try again",
+        (apsw.FullError, apsw.NoMemError): "make room and try again",
+        (apsw.ReadOnlyError, apsw.PermissionsError, apsw.CantOpenError): "see who may write there",
+        (apsw.IOError,): "see to the disk",
+        (apsw.CorruptError, apsw.NotADBError): "plumbline audit says what is damaged",
+    }
+    for kinds, said in advice.items():
+        if isinstance(error, kinds):
+            return f"SQLite could not go on with the database ({error}); {said}"
+    return None
 
 
 def _say(message: str, code: int) -> int:

@@ -197,7 +197,7 @@ def roll_back(path: Path, conversation: str, summary: str) -> RollBackReport:
     _refuse_what_is_no_database(path)
     db: apsw.Connection | None = None
     try:
-        db = open_database(str(path))
+        db = open_database(str(path), create=False)
         with transaction(db):
             return _rolled_back(db, str(path), conversation, summary)
     except (apsw.Error, SettingNotKept) as error:

@@ -36,15 +36,19 @@ class SettingNotKept(PlumblineError):  # noqa: N818 - named for what happened
         return SettingNotKept, (self.setting, self.wanted, self.answered)
 
 
-def open_database(path: str, migrations: tuple[str, ...] = MIGRATIONS) -> apsw.Connection:
+def open_database(
+    path: str, migrations: tuple[str, ...] = MIGRATIONS, *, create: bool = True
+) -> apsw.Connection:
     """Open or create a Plumbline database and bring it to the current version.
 
     WAL with ``synchronous=FULL`` and foreign keys, each read back. Raises ``UnusableInput`` for a
-    file that cannot be opened, is not a Plumbline database or has a newer version, and leaves it as
-    it was; raises ``SettingNotKept``, ``CouldNotFinish`` when the file stayed busy, ``apsw.Error``.
+    file that cannot be opened, is not a Plumbline database or has a newer version, and without
+    ``create`` for one that is not there or is empty, and leaves it as it was; raises
+    ``SettingNotKept``, ``CouldNotFinish`` when the file stayed busy, ``apsw.Error``.
     """
     try:
-        db = apsw.Connection(path)
+        flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
+        db = apsw.Connection(path, flags=flags)
     except apsw.CantOpenError as error:
         raise UnusableInput(f"{path} cannot be opened ({error}); name a file") from error
     try:
@@ -52,7 +56,7 @@ def open_database(path: str, migrations: tuple[str, ...] = MIGRATIONS) -> apsw.C
         db.transaction_mode = "IMMEDIATE"
         # A log that was left behind is not moved into a file that is refused.
         db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int(Path(f"{path}-wal").exists()))
-        _recognise(db, path, len(migrations))
+        _recognise(db, path, len(migrations), create=create)
         db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
         _settle(db, path)
         _migrate(db, path, migrations)
@@ -100,7 +104,7 @@ def version_of(db: apsw.Connection) -> int:
     return 0
 
 
-def _recognise(db: apsw.Connection, path: str, newest: int) -> int:
+def _recognise(db: apsw.Connection, path: str, newest: int, *, create: bool = True) -> int:
     try:
         version = version_of(db)
     except (UnusableInput, apsw.NotADBError, apsw.SQLError) as error:
@@ -113,6 +117,8 @@ def _recognise(db: apsw.Connection, path: str, newest: int) -> int:
             f"{path} has version {version} and this Plumbline knows versions up to {newest}; "
             "nothing was changed: install a newer Plumbline to open it"
         )
+    if version == 0 and not create:
+        raise UnusableInput(f"{path} is empty; name a Plumbline database")
     return version
 
 

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from plumbline import ordinals as lists
 from plumbline import tokens as ledgers
+from plumbline.damaged import Value, as_number, as_text, every_row
 from plumbline.database import transaction
 from plumbline.sqlite_host import Program
 from plumbline_models.decisions.spans import in_order
@@ -239,69 +240,83 @@ def _append(db: apsw.Connection, event: Take, placed: list[int]) -> Posted | Non
 
 
 # Abstraction: from tables to the state of the model.
+# It shows what it can of rows that break a constraint; see ``plumbline.damaged``.
 
 
 def observe(db: apsw.Connection) -> State:
     """Return the abstract state of the whole database."""
-    ledger = ledgers.observe(db)
-    logs = (log(db, one.id) for one in ledger.lists.conversations)
-    return State(ledger=ledger, logs=tuple(one for one in logs if one.entries))
+    logs = tuple(one for one in _logs(db) if one.entries)
+    return State(ledger=ledgers.observe(db), logs=logs)
 
 
 def parts(db: apsw.Connection) -> Iterator[tuple[str, State]]:
     """Yield the abstract state of one conversation after the other, by id."""
-    for key, ledger in ledgers.parts(db):
-        one = log(db, ConversationId(key))
-        yield key, State(ledger=ledger, logs=(one,) if one.entries else ())
+    for (key, ledger), log in zip(ledgers.parts(db), _logs(db), strict=True):
+        yield key, State(ledger=ledger, logs=(log,) if log.entries else ())
 
 
-def log(db: apsw.Connection, conversation: ConversationId) -> Log:
-    """Return what one conversation was handed, as it is stored."""
-    return Log(conversation=conversation, entries=tuple(_entries(db, conversation)))
-
-
-def _entries(db: apsw.Connection, conversation: ConversationId) -> Iterator[Entry]:
-    rows = db.execute(
-        "SELECT number, source, entry, place, standing, digest, role, message, text, time"
-        " FROM entries"
-        " WHERE conversation = ? ORDER BY number",
-        (conversation,),
-    )
-    for number, source, entry, place, standing, digest, role, message, text, time in rows:
-        assert isinstance(number, int)
-        assert isinstance(source, str)
-        assert entry is None or isinstance(entry, str)
-        assert place is None or isinstance(place, int)
-        assert isinstance(digest, str)
-        assert isinstance(role, str)
-        assert message is None or isinstance(message, str)
-        assert text is None or isinstance(text, str)
-        assert time is None or isinstance(time, str)
-        yield Entry(
-            source=SourceId(source),
-            entry=None if entry is None else EntryId(entry),
-            place=None if place is None else Place(place),
-            standing=Standing(standing),
-            digest=Digest(digest),
-            role=role,
-            message=None if message is None else MessageId(message),
-            text=text,
-            time=time,
-            parts=tuple(_parts(db, number)),
+def _logs(db: apsw.Connection) -> Iterator[Log]:
+    """Yield what each conversation was handed, as it is stored, in the order of their ids."""
+    query = "SELECT conversation FROM conversations ORDER BY conversation"
+    for (conversation,) in every_row(db, query):
+        yield Log(
+            conversation=ConversationId(as_text(conversation)),
+            entries=tuple(_entries(db, conversation)),
         )
 
 
-def _parts(db: apsw.Connection, number: int) -> Iterator[Part]:
-    for kind, start, length, call, name in db.execute(
-        "SELECT kind, start, length, call, name FROM parts WHERE number = ? ORDER BY part",
-        (number,),
-    ):
-        assert isinstance(kind, str)
-        assert isinstance(start, int)
-        assert isinstance(length, int)
-        assert call is None or isinstance(call, str)
-        assert name is None or isinstance(name, str)
-        yield Part(kind=kind, start=start, length=length, call=call, name=name)
+def _entries(db: apsw.Connection, conversation: Value) -> Iterator[Entry]:
+    query = (
+        "SELECT number, source, entry, place, standing, digest, role, message, text, time"
+        " FROM entries WHERE conversation = ? ORDER BY number"
+    )
+    rows = every_row(db, query, (conversation,))
+    words = _Words()
+    for number, source, entry, place, standing, digest, role, message, said, time in rows:
+        known = _STANDINGS.get(as_text(standing))
+        if known is not None:
+            yield Entry(
+                source=SourceId(words.of(source)),
+                entry=None if entry is None else EntryId(as_text(entry)),
+                place=None if place is None else Place(as_number(place)),
+                standing=known,
+                digest=Digest(as_text(digest)),
+                role=words.of(role),
+                message=None if message is None else MessageId(as_text(message)),
+                text=_text(said),
+                time=_text(time),
+                parts=tuple(_parts(db, number, words)),
+            )
+
+
+_STANDINGS = {standing.value: standing for standing in Standing}
+
+
+class _Words:
+    """The texts of columns in which few texts come again and again; each is held once."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+
+    def of(self, value: Value) -> str:
+        word = as_text(value)
+        return self._known.setdefault(word, word)
+
+
+def _parts(db: apsw.Connection, number: Value, words: _Words) -> Iterator[Part]:
+    query = "SELECT kind, start, length, call, name FROM parts WHERE number = ? ORDER BY part"
+    for kind, start, length, call, name in every_row(db, query, (number,)):
+        yield Part(
+            kind=words.of(kind),
+            start=as_number(start),
+            length=as_number(length),
+            call=_text(call),
+            name=None if name is None else words.of(name),
+        )
+
+
+def _text(value: Value) -> str | None:
+    return None if value is None else as_text(value)
 
 
 def _reopens(event: Event) -> Literal["reopen", "crash"] | None:

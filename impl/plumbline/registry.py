@@ -77,7 +77,7 @@ def tokens_case() -> Case[tokens.State, tokens.Event, tokens.Outcome, tokens.Sco
                 explore=(medium, counted, wide), descend=(medium, counted, wide), diff=wide
             ),
         },
-        vectors_scopes=(medium,),
+        vectors_scopes=(medium, deep),
         host=lambda: judged(sqlite_tokens.PROGRAM),
         durable=lambda: judged(sqlite_tokens.PROGRAM, durable=True),
         variants=TOKENS_VARIANTS,

@@ -24,6 +24,8 @@ COLOURS = {
 }
 MAX_DIFFERENCES = 10
 PLAIN_WIDTH = 140
+JOINERS = "\u200c\u200d"
+"""They have no width, and words and emoji need them."""
 
 
 class _Console(Console):
@@ -39,6 +41,15 @@ def console(*, stderr: bool = False) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else PLAIN_WIDTH
     return _Console(stderr=stderr, width=width, highlight=False, soft_wrap=False)
+
+
+def printable(stored: str) -> str:
+    """Return what a database says as it can be printed: no escape sequence reaches a terminal."""
+    if stored.isprintable():
+        return stored
+    return "".join(
+        one if one.isprintable() or one in JOINERS else ascii(one)[1:-1] for one in stored
+    )
 
 
 def write_json(document: object) -> None:

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from plumbline.audit import FileAudit, FileComparison
-from plumbline.screen import COLOURS, console
+from plumbline.screen import COLOURS, console, printable
 from plumbline_models.contract import Discrepancy, Witness
 from plumbline_spec.audit import ClauseResult, Part
 from plumbline_spec.report import Verdict
@@ -83,8 +83,7 @@ def _first(one: ClauseResult) -> tuple[Text, Text, Text]:
 
 
 def _text(stored: str) -> Text:
-    """Return what a database says as it can be printed: no escape sequence reaches a terminal."""
-    return Text("".join(one if one.isprintable() else ascii(one)[1:-1] for one in stored))
+    return Text(printable(stored))
 
 
 def _named(clauses: Sequence[str]) -> str:

@@ -56,8 +56,6 @@ TROUBLES: Final = {
     Trouble.REPEATED: "listed above: it is a source twice",
     Trouble.MISSING: "not stored",
 }
-JOINERS: Final = "\u200c\u200d"
-"""They have no width, and words and emoji need them."""
 
 
 def show_context(found: ContextReport) -> None:

@@ -23,8 +23,8 @@ from plumbline.database import MEMORY, open_database
 from plumbline.schema import MIGRATIONS
 from plumbline_models.contract import Witness
 
-ORDINALS = 2
-"""The migration that makes the tables of ordinals."""
+ORDINALS, TOKENS, INTAKE = 2, 3, 4
+"""The migrations that make the tables of these machines."""
 
 SHOWN = 40
 """Characters of a value that a witness shows."""
@@ -153,6 +153,21 @@ def table_clauses() -> tuple[TableClause, ...]:
             sentence="`PRAGMA integrity_check` MUST find nothing.",
             since=1,
             find=_integrity,
+        ),
+        TableClause(
+            id="TAB-11",
+            title="number of an entry",
+            sentence="The numbers of all entries MUST be those from 1 on, each of them once and"
+            " none left out.",
+            since=INTAKE,
+            find=_entry_numbers,
+        ),
+        TableClause(
+            id="TAB-12",
+            title="number of a part",
+            sentence="The numbers of the parts of an entry MUST be those from 0 on, none left out.",
+            since=INTAKE,
+            find=_part_numbers,
         ),
     )
 
@@ -445,6 +460,35 @@ def _integrity(db: apsw.Connection, _: Plan) -> Iterator[Witness]:
     for (line,) in every_row(db, f"PRAGMA integrity_check({MAX_LINES})"):
         if line != "ok":
             yield Witness(row="the file", found=as_text(line))
+
+
+def _entry_numbers(db: apsw.Connection, _: Plan) -> Iterator[Witness]:
+    query = """
+        SELECT number, conversation, before FROM (
+            SELECT e.number, e.conversation,
+                (SELECT max(x.number) FROM entries AS x WHERE x.number < e.number) AS before
+            FROM entries AS e)
+        WHERE coalesce(before, 0) <> number - 1
+    """
+    for value, conversation, before in every_row(db, query):
+        number, first = as_number(value), as_number(before) + 1
+        row = f"conversation {_show(conversation)}, number {_show(value)}"
+        found = f"{_numbers(first, number)} not there" if number > first else "1 or more expected"
+        yield Witness(table="entries", row=row, found=found)
+
+
+def _part_numbers(db: apsw.Connection, _: Plan) -> Iterator[Witness]:
+    query = """
+        SELECT number, part FROM parts AS p WHERE part <> 0 AND NOT EXISTS
+            (SELECT 1 FROM parts AS x WHERE x.number = p.number AND x.part = p.part - 1)
+    """
+    for number, part in every_row(db, query):
+        row = f"number {_show(number)}, part {_show(part)}"
+        yield Witness(table="parts", row=row, found="the part before it is not there")
+
+
+def _numbers(first: int, stop: int) -> str:
+    return f"number {first} is" if stop - first == 1 else f"numbers {first} to {stop - 1} are"
 
 
 def _key(table: TablePlan, values: Iterable[Value]) -> str:

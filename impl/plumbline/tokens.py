@@ -13,6 +13,7 @@ import apsw
 import msgspec
 
 from plumbline import ordinals as lists
+from plumbline.damaged import MOST, Value, as_number, as_text, every_row
 from plumbline.database import integer
 from plumbline.sqlite_host import Program
 from plumbline_models.decisions.counting import Door, Measure, admitted
@@ -189,41 +190,45 @@ def _covered(db: apsw.Connection, summary: SummaryId) -> int:
 
 
 # Abstraction: from tables to the state of the model.
+# It shows what it can of rows that break a constraint; see ``plumbline.damaged``.
 
 
 def observe(db: apsw.Connection) -> State:
     """Return the abstract state of the whole database."""
-    state = lists.observe(db)
-    ledgers = tuple(ledger(db, one.id) for one in state.conversations)
-    return State(lists=state, ledgers=ledgers)
+    return State(lists=lists.observe(db), ledgers=tuple(_ledgers(db)))
 
 
 def parts(db: apsw.Connection) -> Iterator[tuple[str, State]]:
     """Yield the abstract state of one conversation after the other, by id."""
-    for key, state in lists.parts(db):
-        yield key, State(lists=state, ledgers=(ledger(db, ConversationId(key)),))
+    for (key, state), ledger in zip(lists.parts(db), _ledgers(db), strict=True):
+        yield key, State(lists=state, ledgers=(ledger,))
 
 
-def ledger(db: apsw.Connection, conversation: ConversationId) -> Ledger:
-    """Return the ledger of one conversation, as it is stored."""
-    total = _total(db, conversation)
-    counts = tuple(_counts(db, conversation))
-    return Ledger(conversation=conversation, total=0 if total is None else total, counts=counts)
+def _ledgers(db: apsw.Connection) -> Iterator[Ledger]:
+    """Yield the ledger of each conversation, as it is stored, in the order of their ids."""
+    query = "SELECT conversation, tokens FROM conversations ORDER BY conversation"
+    for conversation, total in every_row(db, query):
+        yield Ledger(
+            conversation=ConversationId(as_text(conversation)),
+            total=as_number(total),
+            counts=tuple(_counts(db, conversation)),
+        )
 
 
-def _counts(db: apsw.Connection, conversation: ConversationId) -> Iterator[Count]:
-    for message, tokens in db.execute(
-        "SELECT message, tokens FROM messages WHERE conversation = ? ORDER BY sequence",
-        (conversation,),
-    ):
-        if isinstance(message, str) and isinstance(tokens, int):
-            yield Count(item=MessageItem(id=MessageId(message)), tokens=tokens)
-    for summary, tokens in db.execute(
-        "SELECT summary, tokens FROM summaries WHERE conversation = ? ORDER BY summary",
-        (conversation,),
-    ):
-        if isinstance(summary, str) and isinstance(tokens, int):
-            yield Count(item=SummaryItem(id=SummaryId(summary)), tokens=tokens)
+def _counts(db: apsw.Connection, conversation: Value) -> Iterator[Count]:
+    query = "SELECT message, tokens FROM messages WHERE conversation = ? ORDER BY sequence"
+    for message, tokens in every_row(db, query, (conversation,)):
+        if _is_count(tokens):
+            yield Count(item=MessageItem(id=MessageId(as_text(message))), tokens=as_number(tokens))
+    query = "SELECT summary, tokens FROM summaries WHERE conversation = ? ORDER BY summary"
+    for summary, tokens in every_row(db, query, (conversation,)):
+        if _is_count(tokens):
+            yield Count(item=SummaryItem(id=SummaryId(as_text(summary))), tokens=as_number(tokens))
+
+
+def _is_count(tokens: Value) -> bool:
+    """Tell whether a state can hold it; a row without such a count has none."""
+    return isinstance(tokens, int) and abs(tokens) <= MOST
 
 
 _outcomes: msgspec.json.Decoder[Outcome] = msgspec.json.Decoder(Outcome)

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import asdict, replace
+from typing_extensions import TypeIs
 
 from plumbline_models.contract import (
     Condition,
@@ -38,6 +40,9 @@ W = TypeVar("W")
 
 KEPT_WITNESSES = 5
 PROGRESS_PARTS = 100
+MANY = 1_000
+"""Members of a tuple that are encoded at once to learn how long they are."""
+NULL = b"null"
 
 Query = Callable[[], Iterable[Witness]]
 """Every witness against one clause, from the rows of a host."""
@@ -168,11 +173,30 @@ class _Sizes:
     def take(self, key: str, *states: object) -> None:
         """Take the states of one key."""
         self.parts += 1
-        size = max(len(canonical(state)) for state in states)
+        size = max(size_bytes(state) for state in states)
         if self.largest is None or size > self.largest.size_bytes:
             self.largest = Part(key=key, size_bytes=size)
         if self.parts % PROGRESS_PARTS == 0:
             self._progress(f"{self.parts:,} parts")
+
+
+def size_bytes(value: object) -> int:
+    """Return how long the canonical form of a value is, without ever holding all of it."""
+    if _is_tuple(value):
+        if len(value) <= MANY:
+            return max(2, 1 + sum(size_bytes(one) + 1 for one in value))
+        slices = (value[start : start + MANY] for start in range(0, len(value), MANY))
+        return 1 + sum(len(canonical(one)) - 1 for one in slices)
+    if isinstance(value, Struct):
+        fields: dict[str, object] = asdict(value)
+        large = [name for name, one in fields.items() if isinstance(one, tuple | Struct)]
+        rest = canonical(replace(value, **dict.fromkeys(large)))
+        return len(rest) + sum(size_bytes(fields[name]) - len(NULL) for name in large)
+    return len(canonical(value))
+
+
+def _is_tuple(value: object) -> TypeIs[tuple[object, ...]]:
+    return isinstance(value, tuple)
 
 
 def audit(
@@ -230,9 +254,10 @@ def _judge_parts(
     sizes = _Sizes(progress)
     try:
         for key, state in parts:
-            sizes.take(key, state)
             for clause in clauses:
                 tallies[clause.id].take(clause.witnesses(state))
+            # Encoding a text leaves a second form of it in memory, so this comes last.
+            sizes.take(key, state)
     except CouldNotFinish as error:
         for clause in clauses:
             tallies[clause.id].stop(str(error))
@@ -297,9 +322,9 @@ def compare(
     sizes = _Sizes(progress)
     try:
         for key, was, now in _side_by_side(before, after, machine.initial):
-            sizes.take(key, was, now)
             for condition, tally in zip(judged, tallies, strict=True):
                 tally.take(condition.discrepancies(was, now))
+            sizes.take(key, was, now)
     except CouldNotFinish as error:
         for tally in tallies:
             tally.stop(str(error))

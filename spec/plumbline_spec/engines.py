@@ -310,7 +310,7 @@ def run_diff(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> EngineRe
     return _report(
         case.machine.name,
         "diff",
-        f"{states:,} pairs of states; {', '.join(said) or 'nothing was claimed'}",
+        f"{states:,} pairs of states; {', '.join(said) or 'nothing equal'}",
         [_told_apart(case, one) for one in equal if one.differences],
         [f"equal in this scope: {one.left} and {one.right}" for one in different if one.equal],
         unfinished=any(one.bound for one in (*equal, *different)),

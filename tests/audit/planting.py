@@ -9,20 +9,31 @@ import shutil
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 import apsw
+from msgspec.structs import replace
 
-from plumbline.audit import Auditable, FileAudit, FileComparison, auditables
-from plumbline.audit import audit_file as audit_any
-from plumbline.audit import compare_files as compare_any
+from plumbline.audit import FileAudit, FileComparison
 from plumbline.database import answered, open_database
-from plumbline.ordinals import PROGRAM
+from plumbline.intake import PROGRAM
 from plumbline.schema import MIGRATIONS
-from plumbline_models.ordinals import Event
+from plumbline_models import ordinals, tokens
+from plumbline_models.intake import (
+    Digest,
+    EntryId,
+    Event,
+    Part,
+    Place,
+    Row,
+    SourceId,
+    Standing,
+    Take,
+)
+from plumbline_models.ordinals import ConversationId, MessageId
 from plumbline_spec.host import RequestId
 from plumbline_spec.report import Verdict
 from tests.ordinals import (
-    WORLD,
     appending,
     forgetting,
     opening,
@@ -31,40 +42,131 @@ from tests.ordinals import (
     rolling_back,
 )
 
-HISTORY: tuple[Event, ...] = (
-    *WORLD,
-    forgetting("y2", "e"),
-    appending("y3 y4 y5", "e"),
-    replacing("y3 y4", "sy2", "e"),
-    opening("f"),
-    appending("z1 z2 z3 z4", "f"),
-    replacing("z2 z3", "sz", "f"),
-    rolling_back("sz", "f"),
-    opening("g"),
-    appending("w1 w2 w3", "g"),
-    pruning(at="g"),
-    appending("w4", "g"),
-    opening("h"),
+Short: TypeAlias = Event | ordinals.Append | ordinals.Replace
+"""An event, or one of ordinals whose texts get the counts that are estimated."""
+
+
+def counted(event: Short) -> Event:
+    """Return the event of intake that an event of ordinals stands for; any other is itself."""
+    match event:
+        case ordinals.Append(conversation=at, messages=messages):
+            drafts = tuple(tokens.Draft(id=one.id, text=one.text) for one in messages)
+            return tokens.Append(conversation=at, messages=drafts)
+        case ordinals.Replace():
+            return tokens.Replace(
+                conversation=event.conversation,
+                summary=event.summary,
+                text=event.text,
+                items=event.items,
+                first=event.first,
+                last=event.last,
+            )
+        case _:
+            return event
+
+
+def row(name: str, parent: str | None = None, count: int | None = None) -> Row:
+    """Return a row with an id, of two parts; it says what a message of that name says."""
+    text = f"text of {name}"
+    return Row(
+        message=MessageId(name),
+        entry=EntryId(f"e-{name}"),
+        parent=None if parent is None else EntryId(f"e-{parent}"),
+        digest=Digest(f"digest of {name}"),
+        role="user",
+        text=text,
+        tokens=count,
+        time="2025-01-01T00:00:00Z",
+        parts=(
+            Part(kind="text", start=0, length=4),
+            Part(kind="call", start=5, length=len(text) - 5, call=f"call of {name}", name="read"),
+        ),
+    )
+
+
+def bare(name: str) -> Row:
+    """Return a row that the host gave no id."""
+    return replace(row(name), entry=None)
+
+
+def label(name: str) -> Row:
+    """Return a row that is carried along."""
+    return replace(row(name), standing=Standing.CARRIED, role="label", parts=())
+
+
+def aside(name: str, parent: str) -> Row:
+    """Return a row of another branch."""
+    return replace(row(name, parent), standing=Standing.ASIDE)
+
+
+def taking(*rows: Row, at: str, first: int | None = None, source: str = "one") -> Take:
+    return Take(
+        conversation=ConversationId(at),
+        source=SourceId(source),
+        rows=rows,
+        first=None if first is None else Place(first),
+    )
+
+
+HISTORY: tuple[Event, ...] = tuple(
+    counted(event)
+    for event in (
+        opening("c"),
+        taking(row("m1"), row("m2", "m1"), at="c", first=1),
+        taking(label("l1"), row("m3", "l1"), aside("a1", "m1"), at="c", first=3),
+        taking(row("m3"), aside("a1", "m1"), row("m4", "m3", 7), at="c", first=4),
+        appending("m5"),
+        taking(row("m6", "m4"), row("m7", "m6"), at="c", source="two"),
+        replacing("m1 m2", "s1"),
+        replacing("m3", "s2"),
+        replacing("s1 s2", "s3"),
+        forgetting("m7"),
+        opening("d"),
+        taking(bare("x1"), bare("x2"), at="d", first=1),
+        taking(bare("x2"), bare("x3"), at="d", first=2),
+        replacing("x1", "sx", "d"),
+        forgetting("x3", "d"),
+        opening("e"),
+        appending("y1 y2", "e"),
+        replacing("y1", "sy", "e"),
+        pruning(at="e"),
+        forgetting("y2", "e"),
+        appending("y3 y4 y5", "e"),
+        replacing("y3 y4", "sy2", "e"),
+        opening("f"),
+        taking(row("z1"), row("z2"), row("z3"), row("z4"), at="f", first=1),
+        replacing("z2 z3", "sz", "f"),
+        rolling_back("sz", "f"),
+        opening("g"),
+        appending("w1 w2 w3", "g"),
+        pruning(at="g"),
+        appending("w4", "g"),
+        opening("h"),
+    )
 )
 """Leads to the following; what stands in brackets left the context on purpose.
 
-========  ==================  ===========================================
-c         ``s3 m4 m5 m6``     s3 of s1 and s2, s1 of m1 and m2, s2 of m3; (m7 forgotten)
-d         ``sx x2``           sx of x1; (x3 forgotten)
-e         ``sy2 y5``          sy2 of y3 and y4; (sy of y1 pruned; y2 pruned, then forgotten)
-f         ``z1 z2 z3 z4``     sz was rolled back
-g         ``w4``              (w1 w2 w3 pruned)
-h         nothing             nothing was said
-========  ==================  ===========================================
+=====  ===================  ============================================================  ======
+c      ``s3 m4 m5 m6``      s3 of s1 and s2, s1 of m1 and m2, s2 of m3; (m7 forgotten)    16
+d      ``sx x2``            sx of x1; (x3 forgotten)                                      6
+e      ``sy2 y5``           sy2 of y3 and y4; (sy of y1 pruned; y2 pruned, forgotten)     6
+f      ``z1 z2 z3 z4``      sz was rolled back                                            12
+g      ``w4``               (w1 w2 w3 pruned)                                             3
+h      nothing              nothing was said                                              0
+=====  ===================  ============================================================  ======
+
+The last column is the total: a text counts 3, and m4 counts 7. Rows brought m1 to m4, m6, m7 and
+z1 to z4, with ids, and x1 to x3, without; l1 is carried and a1 stands aside in c.
 """
 
 
-def drive(file: Path, events: Iterable[Event], migrations: tuple[str, ...] = MIGRATIONS) -> None:
-    """Take events on a file; each in a request of its own."""
+def drive(file: Path, events: Iterable[Short], migrations: tuple[str, ...] = MIGRATIONS) -> None:
+    """Take events on a file; each in a request of its own, and none is refused."""
     db = open_database(str(file), migrations)
     for number, event in enumerate(events):
         request = RequestId(f"{file.name} {number}")
-        answered(db, request, event, PROGRAM.apply, PROGRAM.decode_outcome)
+        outcome = answered(db, request, counted(event), PROGRAM.apply, PROGRAM.decode_outcome)
+        assert not type(outcome).__name__.startswith("Refused"), (event, outcome)
     db.close()
 
 
@@ -127,21 +229,6 @@ def _rewrite(db: apsw.Connection, objects: Iterable[tuple[object, ...]]) -> None
             (str(name), sql if sql is None else str(sql), int(str(rowid))),
         )
     db.execute("PRAGMA writable_schema = RESET")
-
-
-def ordinals() -> tuple[Auditable, ...]:
-    """Return the one machine that these files were driven by."""
-    return tuple(one for one in auditables() if one.name == "ordinals")
-
-
-def audited(file: Path, keep: int = 5) -> FileAudit:
-    """Audit a file as one of ordinals."""
-    return audit_any(file, known=ordinals(), keep=keep)
-
-
-def compared(before: Path, after: Path, keep: int = 5) -> FileComparison:
-    """Compare two files as ones of ordinals."""
-    return compare_any(before, after, known=ordinals(), keep=keep)
 
 
 def broken(found: FileAudit) -> set[str]:

@@ -9,12 +9,13 @@ import apsw
 import pytest
 from msgspec import Struct
 
+from plumbline.audit import audit_file
 from plumbline.tables import table_clauses
-from plumbline_models import ordinals
+from plumbline_models import intake
 from plumbline_models.contract import StateClause
 from plumbline_spec.errors import CouldNotFinish, UnusableInput
 from plumbline_spec.report import Verdict
-from tests.audit.planting import HISTORY, audited, broken, copied, drive, tampering
+from tests.audit.planting import HISTORY, broken, copied, drive, tampering
 
 
 class Damage(Struct, frozen=True, kw_only=True):
@@ -34,7 +35,7 @@ def damage(what: str, breaks: str, witness: tuple[str, str, str], *do: str) -> D
 def appended(conversation: str, message: str, sequence: int) -> tuple[str, ...]:
     """Return statements that append one message as an event would, whatever its id."""
     name, at = repr(message), repr(conversation)
-    stored = f"(message, conversation, sequence, text) VALUES ({name}, {at}, {sequence}, '')"
+    stored = f"VALUES ({name}, {at}, {sequence}, '', 0)"
     placed = f"(conversation, position, message) VALUES ({at}, {sequence}, {name})"
     counted = f"items = items + 1, next_sequence = {sequence + 1} WHERE conversation = {at}"
     return (
@@ -120,7 +121,7 @@ DAMAGES = (
         "a summary has the id of another conversation's",
         "ORD-6 ORD-8 TAB-10",
         ("ORD-8", "summaries", "conversation f, summary sx"),
-        "INSERT INTO summaries (summary, conversation, depth, text) VALUES ('sx', 'f', 0, '')",
+        "INSERT INTO summaries VALUES ('sx', 'f', 0, '', 0)",
     ),
     # Places
     damage(
@@ -181,8 +182,7 @@ DAMAGES = (
         "a message belongs to a conversation that is not there",
         "TAB-6",
         ("TAB-6", "messages", "message alone: conversation nowhere is not in conversations"),
-        "INSERT INTO messages (message, conversation, sequence, text)"
-        " VALUES ('alone', 'nowhere', 1, '')",
+        "INSERT INTO messages VALUES ('alone', 'nowhere', 1, '', 0)",
     ),
     damage(
         "a lineage belongs to a summary that is not there",
@@ -352,9 +352,9 @@ def planted(healthy: Path, name: str, *statements: str) -> Path:
 
 
 def test_a_healthy_database_breaks_no_clause(healthy: Path) -> None:
-    found = audited(healthy).audit
+    found = audit_file(healthy).audit
     judged = {one.clause for one in found.clauses if one.verdict is Verdict.HOLDS}
-    about_states = {one.id for one in ordinals.machine().clauses if isinstance(one, StateClause)}
+    about_states = {one.id for one in intake.machine().clauses if isinstance(one, StateClause)}
     assert judged == about_states | {one.id for one in table_clauses()}
     assert found.verdict is Verdict.HOLDS
     assert found.parts == 6
@@ -362,12 +362,12 @@ def test_a_healthy_database_breaks_no_clause(healthy: Path) -> None:
 
 def test_what_is_planted_leaves_the_schema_as_it_was(healthy: Path) -> None:
     """Without damage, a database that was tampered with breaks nothing."""
-    assert broken(audited(planted(healthy, "untouched"))) == set()
+    assert broken(audit_file(planted(healthy, "untouched"))) == set()
 
 
 @pytest.mark.parametrize("one", DAMAGES, ids=lambda one: one.what)
 def test_damage_breaks_its_clauses_and_no_other(healthy: Path, one: Damage) -> None:
-    found = audited(planted(healthy, "damaged", *one.do))
+    found = audit_file(planted(healthy, "damaged", *one.do))
     assert broken(found) == one.breaks
     clause, table, said = one.witness
     (result,) = [result for result in found.audit.clauses if result.clause == clause]
@@ -382,7 +382,7 @@ def test_a_changed_schema_breaks_one_clause(healthy: Path, statement: str) -> No
     db = apsw.Connection(str(file))
     db.execute(statement)
     db.close()
-    found = audited(file)
+    found = audit_file(file)
     assert broken(found) == {"TAB-9"}
     (result,) = [one for one in found.audit.clauses if one.clause == "TAB-9"]
     assert [str(one) for one in result.witnesses if SCHEMA_DAMAGES[statement] in str(one)]
@@ -394,12 +394,12 @@ def test_what_analyze_stores_is_no_change_of_the_schema(healthy: Path) -> None:
     db = apsw.Connection(str(file))
     db.execute("ANALYZE")
     db.close()
-    assert broken(audited(file)) == set()
+    assert broken(audit_file(file)) == set()
 
 
 def test_every_clause_is_broken_by_some_damage() -> None:
     """ORD-1 is not: these tables store no ordinal, so an ordinal is a rank."""
-    about_states = {one.id for one in ordinals.machine().clauses if isinstance(one, StateClause)}
+    about_states = {one.id for one in intake.machine().clauses if isinstance(one, StateClause)}
     wanted = about_states - {"ORD-1"} | {one.id for one in table_clauses()}
     assert {clause for one in DAMAGES for clause in one.breaks} | {"TAB-9"} == wanted
 
@@ -409,7 +409,7 @@ def test_a_table_that_is_gone_leaves_what_needs_it_unjudged(healthy: Path) -> No
     db = apsw.Connection(str(file))
     db.execute("DROP TABLE losses")
     db.close()
-    found = audited(file).audit
+    found = audit_file(file).audit
     verdicts = {one.clause: one.verdict for one in found.clauses}
     assert verdicts["TAB-9"] is Verdict.BROKEN
     assert verdicts["ORD-5"] is verdicts["TAB-3"] is Verdict.UNFINISHED
@@ -420,9 +420,9 @@ def test_a_table_that_is_gone_leaves_what_needs_it_unjudged(healthy: Path) -> No
 
 def test_every_witness_is_counted_and_the_first_are_kept(healthy: Path) -> None:
     file = planted(healthy, "many", "UPDATE context SET position = position + 100")
-    (result,) = [one for one in audited(file, keep=2).audit.clauses if one.clause == "TAB-1"]
+    (result,) = [one for one in audit_file(file, keep=2).audit.clauses if one.clause == "TAB-1"]
     assert (result.count, len(result.witnesses)) == (13, 2)
-    (none,) = [one for one in audited(file, keep=0).audit.clauses if one.clause == "TAB-1"]
+    (none,) = [one for one in audit_file(file, keep=0).audit.clauses if one.clause == "TAB-1"]
     assert (none.count, none.witnesses) == (13, ())
 
 
@@ -457,7 +457,7 @@ def test_an_audit_of_any_values_ends_with_a_verdict(healthy: Path, seed: int) ->
         db.create_scalar_function("chance", third, 0)
         for statement in wild(chance):
             db.execute(statement)
-    assert audited(file).audit.verdict is not Verdict.NOT_APPLICABLE
+    assert audit_file(file).audit.verdict is not Verdict.NOT_APPLICABLE
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -472,4 +472,4 @@ def test_an_audit_of_damaged_pages_ends_with_a_verdict_or_a_reason(
     file = healthy.with_name("pages.db")
     file.write_bytes(content)
     with suppress(CouldNotFinish, UnusableInput):
-        assert audited(file).audit.clauses
+        assert audit_file(file).audit.clauses

@@ -523,6 +523,10 @@ def _offer_departures(events: list[Event], at: Conversation) -> None:
             events.append(("roll_back", conversation, name))
         else:
             events.append(("forget", conversation, (name,)))
+    stored = {message[0] for message in at[2]}
+    for _, _, (kind, name) in at[5]:
+        if kind == "message" and name in stored:
+            events.append(("forget", conversation, (name,)))
     if context:
         events.append(("prune", conversation, None))
         events.append(("prune", conversation, 0))

@@ -21,7 +21,8 @@ from plumbline.database import SettingNotKept, answered, open_database
 from plumbline.intake import PROGRAM
 from plumbline.schema import MIGRATIONS
 from plumbline.screen import PLAIN_WIDTH
-from plumbline.screen_context import printable, span
+from plumbline.screen import printable
+from plumbline.screen_context import span
 from plumbline_models.intake import (
     Digest,
     Event,
@@ -966,7 +967,8 @@ def test_a_rollback_of_a_busy_database_did_nothing(
 def test_a_rollback_that_cannot_be_written_did_not_finish(
     run: Run, one: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    def refused(_path: str) -> apsw.Connection:
+    def refused(_path: str, *, create: bool) -> apsw.Connection:
+        assert not create
         raise error
 
     before = everything(one.parent)

@@ -154,6 +154,54 @@ def test_a_row_costs_the_same_however_many_are_stored(stored: int) -> None:
             assert all("SEARCH" in str(step) for step in plan), plan
 
 
+def undecidable(index: int) -> Refused:
+    return Refused(reason=Reason.UNDECIDABLE, rows=(index,))
+
+
+def missing(index: int) -> Refused:
+    return Refused(reason=Reason.MISSING_ROWS, rows=(index,))
+
+
+@pytest.mark.parametrize(
+    ("stored", "event", "refusal"),
+    [
+        (taking(*listed(1, 2, ids=False), first=1), taking(*listed(1, 1)), undecidable(0)),
+        (
+            taking(*listed(1, 2)),
+            taking(*listed(1, 2), *listed(3, 3, ids=False), first=1),
+            undecidable(2),
+        ),
+        (
+            taking(*listed(1, 2), first=1),
+            taking(*listed(1, 2), *listed(3, 3, ids=False), first=1),
+            None,
+        ),
+        (taking(*listed(1, 2), first=1), taking(*listed(2, 4)), None),
+        (taking(*listed(1, 2), first=1), taking(*listed(4, 4)), missing(0)),
+        (taking(*listed(1, 2), first=1), taking(*listed(4, 5), first=4), missing(0)),
+        (taking(*listed(1, 2), first=1), taking(*listed(2, 3), first=2), None),
+        (taking(*listed(1, 2)), taking(*listed(3, 4), first=3), missing(0)),
+        (taking(*listed(1, 2)), taking(*listed(2, 3), first=2), None),
+        (taking(*listed(1, 2)), taking(*listed(3, 3), source="other", first=3), missing(0)),
+    ],
+)
+def test_a_new_row_is_refused_while_its_like_or_its_beginning_is_missing(
+    stored: Take, event: Take, refusal: Refused | None
+) -> None:
+    """INT-10, INT-12: each refusal, and beside it a list that is taken."""
+    state = MACHINE.step(MACHINE.step(MACHINE.initial, OPEN)[0], stored)[0]
+    expected = MACHINE.step(state, event)[1]
+    with hosting(OPEN, stored) as host:
+        before = canonical(host.observe())
+        found = host.step(event)
+        assert found == expected
+        if refusal is None:
+            assert isinstance(found, Taken)
+        else:
+            assert found == refusal
+            assert canonical(host.observe()) == before
+
+
 REFUSED_BY_THE_TABLES = {
     "an entry is changed": "UPDATE entries SET digest = 'other'",
     "an entry is removed": "DELETE FROM entries",
@@ -204,6 +252,18 @@ MUTANTS = (
         found_by=("descend", "lockstep"),
     ),
     Mutant(
+        name="nobody asks for entries without a place",
+        part="AND place IS NULL LIMIT 1",
+        wrong="AND place IS NULL AND 0 LIMIT 1",
+        found_by=("descend", "lockstep"),
+    ),
+    Mutant(
+        name="nobody asks for entries without an id",
+        part="AND entry IS NULL LIMIT 1",
+        wrong="AND entry IS NULL AND 0 LIMIT 1",
+        found_by=("lockstep",),
+    ),
+    Mutant(
         name="parts are lost",
         part="INSERT INTO parts VALUES (?, ?, ?, ?, ?, ?, ?)",
         wrong="SELECT ?, ?, ?, ?, ?, ?, ?",
@@ -221,7 +281,8 @@ CASE = replace(
     intake_case(),
     scopes={"quick": Scopes(explore=(BY_ID,), descend=(BY_ID, BY_PLACE, BESIDE), diff=BY_ID)},
 )
-LONG = replace(PLAN, profile=replace(PLAN.profile, examples=60, steps=30))
+LONG = replace(PLAN, profile=replace(PLAN.profile, examples=120, steps=60))
+"""Long histories: a tip that moved shows only when the branch goes on without a place."""
 ENGINES: dict[str, Callable[[], EngineReport]] = {
     "descend": lambda: run_descend(CASE, PLAN, silent),
     "lockstep": lambda: run_lockstep(CASE, LONG, silent),

@@ -352,12 +352,12 @@ REFUSED_BY_THE_TABLES = {
     "a loss has another cause": "INSERT INTO losses VALUES ('c', 50, 'lost', 'm4', NULL)",
     "a summary is forgotten": "INSERT INTO losses VALUES ('c', 50, 'forgotten', NULL, 's3')",
     "a message is forgotten twice": "INSERT INTO losses VALUES ('d', 50, 'forgotten', 'm7', NULL)",
-    "a text is no text": "INSERT INTO messages VALUES ('m9', 'c', 50, x'00')",
-    "a number is used twice": "INSERT INTO messages VALUES ('m9', 'c', 4, '')",
-    "an id is used twice": "INSERT INTO messages VALUES ('m1', 'd', 50, '')",
-    "an id is missing": "INSERT INTO messages VALUES (NULL, 'c', 50, '')",
-    "a conversation is not stored": "INSERT INTO messages VALUES ('m9', 'nowhere', 50, '')",
-    "a depth is negative": "INSERT INTO summaries VALUES ('s9', 'c', -1, '')",
+    "a text is no text": "INSERT INTO messages VALUES ('m9', 'c', 50, x'00', NULL)",
+    "a number is used twice": "INSERT INTO messages VALUES ('m9', 'c', 4, '', NULL)",
+    "an id is used twice": "INSERT INTO messages VALUES ('m1', 'd', 50, '', NULL)",
+    "an id is missing": "INSERT INTO messages VALUES (NULL, 'c', 50, '', NULL)",
+    "a conversation is not stored": "INSERT INTO messages VALUES ('m9', 'nowhere', 50, '', NULL)",
+    "a depth is negative": "INSERT INTO summaries VALUES ('s9', 'c', -1, '', NULL)",
 }
 
 

@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from plumbline_models import ordinals, tokens
-from plumbline_models.contract import Clause, SometimesClause, StateClause, StepClause, Witness
+from plumbline_models.contract import Clause, StateClause, StepClause, Witness
 from plumbline_models.decisions.counting import Door, Measure, admitted
 from plumbline_models.intake.queries import (
+    added,
     draft_of,
     entry_of,
     is_same,
@@ -17,6 +18,7 @@ from plumbline_models.intake.queries import (
     place_of,
     tip_of,
 )
+from plumbline_models.intake.reaching import about_reach
 from plumbline_models.intake.values import (
     Entry,
     Event,
@@ -46,7 +48,7 @@ def clauses() -> tuple[Clause[State, Event, Outcome], ...]:
     own: tuple[Clause[State, Event, Outcome], ...] = (
         *_about_states(),
         *_about_steps(),
-        *_about_reach(),
+        *about_reach(),
     )
     return (*own, *lifted(clauses_of_tokens(), AS_TOKENS))
 
@@ -217,61 +219,6 @@ def _about_steps() -> tuple[StepClause[State, Event, Outcome], ...]:
     )
 
 
-def _about_reach() -> tuple[SometimesClause[State, Event, Outcome], ...]:
-    return (
-        _sometimes("INT-19", "equal rows", "Sometimes two entries say the same.", _equal_rows),
-        _sometimes("INT-20", "empty row", "Sometimes a row without text is added.", _empty_row),
-        _sometimes(
-            "INT-21",
-            "tail",
-            "Sometimes a list is taken of which some rows are known and some are not.",
-            _tail,
-        ),
-        _sometimes(
-            "INT-22",
-            "shorter",
-            "Sometimes fewer rows are handed over than are stored, and all are known.",
-            _shorter,
-        ),
-        _sometimes(
-            "INT-23",
-            "second writer",
-            "Sometimes a source hands over a row that another source handed over before.",
-            _second_writer,
-        ),
-        _sometimes(
-            "INT-24",
-            "left the context",
-            "Sometimes a row is known whose message has left the context.",
-            _left_the_context,
-        ),
-        _sometimes(
-            "INT-25",
-            "interleaved",
-            "Sometimes a row is added behind a message that no row brought.",
-            _interleaved,
-        ),
-    )
-
-
-def _sometimes(
-    clause: str,
-    title: str,
-    sentence: str,
-    reached: Callable[[State, Take, Taken, State], bool],
-) -> SometimesClause[State, Event, Outcome]:
-    return SometimesClause(
-        id=clause,
-        title=title,
-        sentence=sentence,
-        reached=lambda before, event, outcome, after: (
-            isinstance(event, Take)
-            and isinstance(outcome, Taken)
-            and reached(before, event, outcome, after)
-        ),
-    )
-
-
 def contained(
     before: State, event: Event, outcome: Outcome
 ) -> tuple[tokens.Event, tokens.Outcome] | None:
@@ -283,7 +230,7 @@ def contained(
         return None if isinstance(outcome, Taken) else (event, outcome)
     if not isinstance(outcome, Taken) or outcome.posted is None:
         return None
-    drafts = tuple(draft_of(row) for row in _added(event, outcome) if _is_placed(row))
+    drafts = tuple(draft_of(row) for row in added(event, outcome) if _is_placed(row))
     return tokens.Append(conversation=event.conversation, messages=drafts), outcome.posted
 
 
@@ -309,11 +256,6 @@ AS_TOKENS: Seen[State, Event, Outcome, tokens.State, tokens.Event, tokens.Outcom
     },
 )
 """How intake is seen as tokens."""
-
-
-def _added(event: Take, outcome: Taken) -> list[Row]:
-    pairs = zip(event.rows, outcome.fates, strict=False)
-    return [row for row, fate in pairs if fate is Fate.ADDED]
 
 
 def _is_placed(row: Row) -> bool:
@@ -467,7 +409,7 @@ def _placed(before: State, event: Event, outcome: Outcome, after: State) -> Witn
     then = find(after.ledger.lists, event.conversation)
     was = [] if at is None else [entry.item for entry in at.context]
     now = [] if then is None else [entry.item for entry in then.context]
-    new = [MessageItem(id=row.message) for row in _added(event, outcome) if _is_placed(row)]
+    new = [MessageItem(id=row.message) for row in added(event, outcome) if _is_placed(row)]
     if now != [*was, *new]:
         return _witness(log, "context", f"{len(now)} items, {len(was)} and {len(new)} expected")
     if (outcome.posted is None) == bool(new):
@@ -497,9 +439,9 @@ def _fates(before: State, event: Event, outcome: Outcome, after: State) -> Witne
     log, then = log_of(before, event.conversation), log_of(after, event.conversation)
     if len(outcome.fates) != len(event.rows):
         return _witness(log, "fates", f"{len(outcome.fates)} for {len(event.rows)} rows")
-    added, new = outcome.fates.count(Fate.ADDED), len(then.entries) - len(log.entries)
-    if new != added:
-        return _witness(log, "fates", f"{added} rows added, {new} entries new")
+    told, new = outcome.fates.count(Fate.ADDED), len(then.entries) - len(log.entries)
+    if new != told:
+        return _witness(log, "fates", f"{told} rows added, {new} entries new")
     for index, (found, fate) in enumerate(zip(_expected(log, event), outcome.fates, strict=True)):
         if found is not fate:
             row = _named(event.rows[index], index)
@@ -695,61 +637,3 @@ def _isolation(before: State, event: Event, outcome: Outcome, after: State) -> W
     if was == now:
         return None
     return Witness(table="entries", row="other conversations", found="their entries changed")
-
-
-def _says(state: State, log: Log, one: Entry) -> str | None:
-    at = find(state.ledger.lists, log.conversation)
-    texts = {} if at is None else {stored.id: stored.text for stored in at.messages}
-    return one.text if one.message is None else texts.get(one.message)
-
-
-def _equal_rows(before: State, event: Take, outcome: Taken, after: State) -> bool:
-    del before, outcome
-    log = log_of(after, event.conversation)
-    said = [_says(after, log, one) for one in log.entries]
-    return any(text is not None and said.count(text) > 1 for text in said)
-
-
-def _empty_row(before: State, event: Take, outcome: Taken, after: State) -> bool:
-    del before, after
-    return any(_is_placed(row) and not row.text for row in _added(event, outcome))
-
-
-def _tail(before: State, event: Take, outcome: Taken, after: State) -> bool:
-    del before, event, after
-    return len(set(outcome.fates)) > 1
-
-
-def _shorter(before: State, event: Take, outcome: Taken, after: State) -> bool:
-    del after
-    stored = len(log_of(before, event.conversation).entries)
-    return 0 < len(event.rows) < stored and set(outcome.fates) == {Fate.KNOWN}
-
-
-def _second_writer(before: State, event: Take, outcome: Taken, after: State) -> bool:
-    del outcome, after
-    entries = log_of(before, event.conversation).entries
-    ids = {row.entry for row in event.rows if row.entry is not None}
-    return any(one.entry in ids and one.source != event.source for one in entries)
-
-
-def _left_the_context(before: State, event: Take, outcome: Taken, after: State) -> bool:
-    del after
-    at = find(before.ledger.lists, event.conversation)
-    standing = set() if at is None else {entry.item.id for entry in at.context}
-    log = log_of(before, event.conversation)
-    found = (
-        entry_of(log.entries, event.source, row, place_of(event, index))
-        for index, row in enumerate(event.rows)
-    )
-    gone = any(one is not None and one.message not in {None, *standing} for one in found)
-    return gone and Fate.KNOWN in outcome.fates
-
-
-def _interleaved(before: State, event: Take, outcome: Taken, after: State) -> bool:
-    del after
-    at = find(before.ledger.lists, event.conversation)
-    if at is None or not at.messages or outcome.posted is None:
-        return False
-    brought = {one.message for one in log_of(before, event.conversation).entries}
-    return bool(brought) and at.messages[-1].id not in brought

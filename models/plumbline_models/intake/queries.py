@@ -6,6 +6,7 @@ from plumbline_models import tokens
 from plumbline_models.intake.values import (
     Entry,
     EntryId,
+    Fate,
     Log,
     Place,
     Row,
@@ -13,6 +14,7 @@ from plumbline_models.intake.values import (
     Standing,
     State,
     Take,
+    Taken,
 )
 from plumbline_models.ordinals import ConversationId
 
@@ -93,3 +95,9 @@ def tip_of(entries: Sequence[Entry]) -> EntryId | None:
 def draft_of(row: Row) -> tokens.Draft:
     """Return the message of a row that is placed."""
     return tokens.Draft(id=row.message, text=row.text, tokens=row.tokens)
+
+
+def added(event: Take, outcome: Taken) -> list[Row]:
+    """Return the rows of an event that its outcome reports as added."""
+    pairs = zip(event.rows, outcome.fates, strict=False)
+    return [row for row, fate in pairs if fate is Fate.ADDED]

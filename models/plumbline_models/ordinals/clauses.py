@@ -33,7 +33,6 @@ from plumbline_models.ordinals.values import (
     RollBack,
     RolledBack,
     State,
-    SummaryId,
     SummaryItem,
 )
 

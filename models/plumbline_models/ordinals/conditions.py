@@ -228,15 +228,15 @@ def _rewritten(at: Conversation, then: Conversation) -> Iterator[Discrepancy]:
             row = f"message {message.id}"
             yield _differ(at, "messages", row, _short(message.text), _short(text))
     summaries = {one.id: one for one in then.summaries}
-    for summary in _settled(at):
+    for summary in settled(at):
         now = summaries.get(summary.id)
         if now != summary:
             after = "gone" if now is None else _made(now)
             yield _differ(at, "summaries", f"summary {summary.id}", _made(summary), after)
 
 
-def _settled(at: Conversation) -> list[Summary]:
-    """Return the summaries that were pruned, and those that these cover."""
+def settled(at: Conversation) -> list[Summary]:
+    """Return the stored summaries that were pruned, and those that these cover, by id."""
     by_id = {one.id: one for one in at.summaries}
     waiting = [loss.item for loss in at.losses if loss.cause is Cause.PRUNED]
     found: dict[Item, Summary] = {}
@@ -295,12 +295,12 @@ def _recorded(loss: Loss) -> str:
 def _why_not_lost(at: Conversation) -> Callable[[Loss], str | None]:
     """Return a function that says why no history from here on can record a loss, or None."""
     sequences = {one.id: one.sequence for one in at.messages}
-    settled = {one.id for one in _settled(at)}
-    covered = {item for one in _settled(at) for item in one.sources}
+    for_good = {one.id for one in settled(at)}
+    covered = {item for one in settled(at) for item in one.sources}
 
     def why(loss: Loss) -> str | None:
         if isinstance(loss.item, SummaryItem):
-            return "settled" if loss.item.id in settled else None
+            return "settled" if loss.item.id in for_good else None
         if loss.item in covered:
             return "covered for good"
         sequence = sequences.get(loss.item.id)

@@ -14,7 +14,6 @@ from plumbline_models.ordinals.values import (
     State,
     Summary,
     SummaryId,
-    SummaryItem,
 )
 
 

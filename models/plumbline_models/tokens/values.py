@@ -129,8 +129,8 @@ class Weighed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     """The total of the ledger."""
     size: Tokens
     """What was compared: the total, or what the host observed if that is more."""
-    soft: Amount
-    hard: Amount
+    soft: Tokens
+    hard: Tokens
     regime: Regime
 
 

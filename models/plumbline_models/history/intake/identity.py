@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from plumbline_models.history import Variant
+from plumbline_models.history import CONSTRUCTED, Variant
 from plumbline_models.history.intake.making import (
     COVERED,
     IDS,
@@ -18,6 +18,7 @@ from plumbline_models.history.intake.making import (
     logged,
     new_entries,
     offered,
+    right,
     row_by_row,
     said_again,
     single,
@@ -177,6 +178,16 @@ def _only_by_id(state: State, event: Take, index: int) -> Take | None:
     return replace(taken, rows=(fresh,), first=None)
 
 
+def _at_once_or_not(state: State, event: Event) -> tuple[State, Outcome]:
+    """Do nothing, and call every row known, where some are known and some are new."""
+    after, outcome = right(state, event)
+    if not isinstance(event, Take) or not isinstance(outcome, Taken):
+        return after, outcome
+    if len(set(outcome.fates)) < 2:  # noqa: PLR2004 - one fate
+        return after, outcome
+    return state, Taken(fates=(Fate.KNOWN,) * len(event.rows), posted=None)
+
+
 def _label_and_next(at: ConversationId) -> Iterator[Event]:
     """Yield a list whose first row is not placed."""
     label = replace(row(at, 2, ids=True), standing=Standing.CARRIED, role="label")
@@ -205,7 +216,15 @@ VARIANTS: tuple[IntakeVariant, ...] = (
         story="A tail that says what was said last is taken for a replay of it: the user who says"
         " the same twice was heard once.",
         scope=replace(IDS, refusals=False),
-        sole=True,
+    ),
+    Variant(
+        name="TURN_DROPPED",
+        machine=stepping("TURN_DROPPED", _at_once_or_not),
+        breaks="INT-5",
+        source=CONSTRUCTED,
+        story="A list that begins with a known row is taken for one that is known as a whole, and"
+        " nothing at all is done about it: its new rows are gone, and the state is the very same.",
+        scope=PLACES,
     ),
     Variant(
         name="ROW_COUNT",

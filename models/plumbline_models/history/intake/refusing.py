@@ -1,5 +1,7 @@
 """Rows that are taken on a guess, and rows that are refused wrongly, in part, or for ever."""
 
+from collections.abc import Iterator
+
 from msgspec.structs import replace
 
 from plumbline_models import ordinals
@@ -8,10 +10,12 @@ from plumbline_models.history.intake.making import (
     IDS,
     PLACES,
     IntakeVariant,
+    carried,
     here,
     instead_of_refusing,
     known,
-    new_entries,
+    logged,
+    offered,
     refusing,
     rewritten,
     right,
@@ -20,12 +24,15 @@ from plumbline_models.history.intake.making import (
     standing,
     stepping,
 )
-from plumbline_models.intake.queries import log_of, place_of
+from plumbline_models.intake.queries import has, log_of
+from plumbline_models.intake.scope import ONE, row
 from plumbline_models.intake.values import (
+    Entry,
     EntryId,
     Event,
     Fate,
     Outcome,
+    Place,
     Reason,
     Refused,
     Standing,
@@ -33,12 +40,13 @@ from plumbline_models.intake.values import (
     Take,
     Taken,
 )
-from plumbline_models.ordinals import MessageId, MessageItem
+from plumbline_models.ordinals import ConversationId, MessageId, MessageItem
 from plumbline_models.ordinals.queries import find
 
 _MOST = 2
 """New rows that are believed at once."""
-_GAP = "behind a gap: "
+_FAR = 10**6
+"""A place behind all those of a scope."""
 
 
 def _first_named(state: State, event: Take, refused: Refused) -> tuple[State, Outcome]:
@@ -93,34 +101,59 @@ def _changed_as_new(state: State, event: Take, index: int) -> Take | None:
     return replace(taken, rows=(fresh,), first=None)
 
 
-def _over_the_gap(state: State, event: Take, index: int) -> Take | None:
-    """Hear a row behind missing ones as one with an id, which needs none before it."""
-    taken = single(event, index)
-    refused = right(state, taken)[1]
-    if not isinstance(refused, Refused) or refused.reason is not Reason.MISSING_ROWS:
-        return taken
-    named = EntryId(f"{_GAP}{place_of(event, index)}")
-    return replace(taken, rows=(replace(event.rows[index], entry=named),))
-
-
-def _gap_closed(state: State, event: Event) -> tuple[State, Outcome]:
-    """Take the step; a gap before a row is passed over."""
-    after, outcome = row_by_row(_over_the_gap)(state, event)
-    if not isinstance(event, Take) or not isinstance(outcome, Taken):
+def _beginning_supposed(state: State, event: Event) -> tuple[State, Outcome]:
+    """Take the step; a list whose beginning is missing is taken as if it were stored."""
+    after, outcome = right(state, event)
+    if not isinstance(event, Take) or not isinstance(outcome, Refused):
         return after, outcome
-    shown = new_entries(
-        state,
-        after,
-        event,
-        lambda one: replace(one, entry=None) if (one.entry or "").startswith(_GAP) else one,
-    )
-    return shown, outcome
+    if outcome.reason is not Reason.MISSING_ROWS or outcome.rows != (0,):
+        return after, outcome
+    log = log_of(state, event.conversation)
+    entries = (*log.entries, _supposed(log.entries, event))
+    told, taken = right(logged(state, replace(log, entries=entries)), event)
+    if not isinstance(taken, Taken):
+        return after, outcome
+    stored, at = log_of(told, event.conversation).entries, len(log.entries)
+    return logged(told, replace(log, entries=(*stored[:at], *stored[at + 1 :]))), taken
+
+
+def _supposed(entries: tuple[Entry, ...], event: Take) -> Entry:
+    """Return the entry that would have to be stored before the first row of an event."""
+    parent, place = event.rows[0].parent, None if event.first is None else event.first - 1
+    held = {one.place for one in entries if one.source == event.source}
+    supposed = carried("supposed", "", None if place in held else place, event.source)
+    return replace(supposed, entry=None if parent is None or has(entries, parent) else parent)
+
+
+def _as_new(state: State, event: Take, refused: Refused) -> tuple[State, Outcome]:
+    """Take a doubtful row for a new one: what the stored entries lack is made up meanwhile."""
+    old = log_of(state, event.conversation).entries
+
+    def made_up(number: int, one: Entry) -> Entry:
+        if one.source != event.source:
+            return one
+        if event.first is None:
+            return replace(one, entry=EntryId(f"made up {number}")) if one.entry is None else one
+        return replace(one, place=Place(_FAR + number)) if one.place is None else one
+
+    after, outcome = right(rewritten(state, event, made_up), event)
+    if not isinstance(outcome, Taken):
+        return state, refused
+    lacking = rewritten(after, event, lambda at, one: old[at] if at < len(old) else one)
+    return lacking, outcome
+
+
+def _again_with_id(at: ConversationId) -> Iterator[Event]:
+    """Yield the first row of a host that has begun to give ids and to say no places."""
+    named = replace(row(at, 1, ids=True), message=MessageId(f"{at}/1 with an id"))
+    yield Take(conversation=at, source=ONE, rows=(named,))
 
 
 def _from_anywhere(state: State, event: Take, index: int) -> Take | None:
-    """Hear a new row as one that follows no other."""
-    taken = single(event, index)
-    if known(state, event, index) is not None:
+    """Hear a new row whose parent is stored as one that follows no other."""
+    taken, parent = single(event, index), event.rows[index].parent
+    stored = log_of(state, event.conversation).entries
+    if known(state, event, index) is not None or parent is None or not has(stored, parent):
         return taken
     return replace(taken, rows=(replace(event.rows[index], parent=None),))
 
@@ -177,6 +210,19 @@ VARIANTS: tuple[IntakeVariant, ...] = (
         scope=PLACES,
     ),
     Variant(
+        name="DOUBTFUL_AS_NEW",
+        machine=offered(
+            stepping("DOUBTFUL_AS_NEW", instead_of_refusing(Reason.UNDECIDABLE, _as_new)),
+            _again_with_id,
+        ),
+        breaks="INT-10",
+        source=CONSTRUCTED,
+        story="A row that was stored by its place comes back with an id and without a place. No"
+        " entry has that id, so it is taken for a new row and stored a second time.",
+        scope=PLACES,
+        sole=True,
+    ),
+    Variant(
         name="CHANGED_AS_DUPLICATE",
         machine=stepping(
             "CHANGED_AS_DUPLICATE", instead_of_refusing(Reason.CHANGED_ROW, _as_duplicate)
@@ -217,12 +263,22 @@ VARIANTS: tuple[IntakeVariant, ...] = (
     ),
     Variant(
         name="GAP_CLOSED",
-        machine=stepping("GAP_CLOSED", _gap_closed),
+        machine=stepping("GAP_CLOSED", _beginning_supposed),
         breaks="INT-12",
         source="lossless-claw #591",
         story="A batch that does not touch what is stored is taken as what follows it; the rows in"
         " between are missing, and nobody was told.",
         scope=replace(PLACES, appends=0, departures=False),
+        sole=True,
+    ),
+    Variant(
+        name="TAIL_ALONE",
+        machine=stepping("TAIL_ALONE", _beginning_supposed),
+        breaks="INT-12",
+        source=CONSTRUCTED,
+        story="A tail is taken although the row that it follows was never handed over. When the"
+        " whole list comes after all, its beginning is stored behind its end.",
+        scope=replace(IDS, appends=0),
         sole=True,
     ),
     Variant(

@@ -158,6 +158,32 @@ def _pruning_for_others(before: State, after: State, event: Take, outcome: Taken
     return right(after, prune)[0]
 
 
+def _numbering_others(before: State, after: State, event: Take, outcome: Taken) -> State:
+    """Use up a sequence number when rows are added of which none is placed."""
+    del before
+    if Fate.ADDED not in outcome.fates or outcome.posted is not None:
+        return after
+    at = here(after, event)
+    return with_conversation(after, replace(at, next_sequence=Sequence(at.next_sequence + 1)))
+
+
+def _unposted(state: State, event: Take, outcome: Taken) -> Taken:
+    """Say nothing of the append."""
+    del state, event
+    return replace(outcome, posted=None)
+
+
+def _labels_off_the_branch(before: State, after: State, event: Take, outcome: Taken) -> State:
+    """Store a new row that is carried as one that is aside."""
+    del outcome
+
+    def stored(one: Entry) -> Entry:
+        carried = one.standing is Standing.CARRIED
+        return replace(one, standing=Standing.ASIDE) if carried else one
+
+    return new_entries(before, after, event, stored)
+
+
 def _without_summaries(before: State, after: State, event: Take, outcome: Taken) -> State:
     """Roll every summary back when a whole list is handed over again."""
     if event.first != 1 or Fate.ADDED in outcome.fates:
@@ -304,6 +330,16 @@ VARIANTS: tuple[IntakeVariant, ...] = (
         sole=True,
     ),
     Variant(
+        name="LABELS_ASIDE",
+        machine=stepping("LABELS_ASIDE", after_taking(_labels_off_the_branch)),
+        breaks="INT-5",
+        source=CONSTRUCTED,
+        story="What is no message is stored as if it stood off the branch. The branch goes on"
+        " from it, and every row from there on is refused as a fork.",
+        scope=IDS,
+        sole=True,
+    ),
+    Variant(
         name="AS_USER",
         machine=stepping("AS_USER", after_taking(_as_user)),
         breaks="INT-6",
@@ -339,6 +375,24 @@ VARIANTS: tuple[IntakeVariant, ...] = (
         " what stood there; the records agree.",
         scope=IDS,
         sole=True,
+    ),
+    Variant(
+        name="OTHERS_NUMBERED",
+        machine=stepping("OTHERS_NUMBERED", after_taking(_numbering_others)),
+        breaks="INT-7",
+        source=CONSTRUCTED,
+        story="A row that is not for the context uses up the number of a message.",
+        scope=IDS,
+        sole=True,
+    ),
+    Variant(
+        name="UNPOSTED",
+        machine=stepping("UNPOSTED", answering(_unposted)),
+        breaks="INT-7",
+        source=CONSTRUCTED,
+        story="Messages are appended, and the outcome does not say so: whoever adds up what it"
+        " reports has nothing to add.",
+        scope=replace(PLACES, appends=0),
     ),
     Variant(
         name="SUMMARIES_WIPED",
