@@ -245,7 +245,7 @@ def test_the_envelope_is_stated_in_the_first_chapter() -> None:
 
 
 def test_the_page_of_the_tables_states_their_clauses() -> None:
-    """TAB-1 to TAB-10."""
+    """TAB-1 to TAB-12."""
     assert clauses_in(SPEC / "tables.md") == [
         ChapterClause(id=clause.id, title=clause.title, sentence=clause.sentence)
         for clause in table_clauses()

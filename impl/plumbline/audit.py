@@ -77,8 +77,6 @@ class Auditable(Struct, frozen=True, kw_only=True):
 
 def auditables() -> tuple[Auditable, ...]:
     """Return every machine over SQLite, each after those that it stands on."""
-    of_tokens = (*through(conditions_of_ordinals(), _lists), *conditions_of_tokens())
-    of_intake = (*through(of_tokens, _ledger), *conditions_of_intake())
     return (
         auditable(
             ordinals.machine(),
@@ -92,16 +90,26 @@ def auditables() -> tuple[Auditable, ...]:
             sqlite_tokens.PROGRAM,
             since=TOKENS,
             queries=_BETWEEN_PARTS,
-            conditions=of_tokens,
+            conditions=tokens_and_below(),
         ),
         auditable(
             intake.machine(),
             sqlite_intake.PROGRAM,
             since=INTAKE,
             queries=_BETWEEN_PARTS,
-            conditions=of_intake,
+            conditions=intake_and_below(),
         ),
     )
+
+
+def tokens_and_below() -> tuple[Condition[tokens.State], ...]:
+    """Return the conditions of tokens and those of ordinals."""
+    return (*through(conditions_of_ordinals(), _lists), *conditions_of_tokens())
+
+
+def intake_and_below() -> tuple[Condition[intake.State], ...]:
+    """Return the conditions of intake and those of tokens and ordinals."""
+    return (*through(tokens_and_below(), _ledger), *conditions_of_intake())
 
 
 def _lists(state: tokens.State) -> ordinals.State:
@@ -213,10 +221,18 @@ def _topmost(known: tuple[Auditable, ...], version: int, path: Path) -> Auditabl
 
 
 def _absent(known: tuple[Auditable, ...], version: int) -> Iterator[ClauseResult]:
-    """Yield the clauses of the machines that came with a later version, as not applicable."""
-    seen = {clause for one in known if one.since <= version for clause, _ in one.clauses}
-    for one in [later for later in known if later.since > version]:
-        why = f"the file has version {version}, and the tables of {one.name} come with {one.since}"
+    """Yield the clauses that the machine of a version does not have, as not applicable.
+
+    Those of a machine below it that it did not inherit are about what a run reaches; the others are
+    of machines that came with a later version.
+    """
+    there = [one for one in known if one.since <= version]
+    seen = {clause for clause, _ in there[-1].clauses}
+    for one in known:
+        later = (
+            f"the file has version {version}, and the tables of {one.name} come with {one.since}"
+        )
+        why = judge.NEEDS_RUN if one in there else later
         for clause, title in [pair for pair in one.clauses if pair[0] not in seen]:
             seen.add(clause)
             yield ClauseResult(clause=clause, title=title, verdict=Verdict.NOT_APPLICABLE, why=why)

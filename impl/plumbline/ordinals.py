@@ -113,7 +113,7 @@ def _append(db: apsw.Connection, event: Append, counts: Counts) -> Outcome:
     _refuse_unless(len(set(named)) == len(named), Reason.DUPLICATE_ITEM)
     for message in named:
         _refuse_known(db, event.conversation, message)
-    stored: tuple[int | None, ...] = counts if counts else (None,) * len(named)
+    stored: tuple[int | None, ...] = counts or (None,) * len(named)
     drafts = zip(event.messages, stored, strict=True)
     for number, (draft, tokens) in enumerate(drafts, sequence):
         row = (draft.id, event.conversation, number, draft.text, tokens)

@@ -12,13 +12,24 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from plumbline import audit as audits
-from plumbline.audit import same_identity
+from plumbline.audit import audit_file, compare_files, same_identity
 from plumbline.database import MEMORY, open_database
-from plumbline.ordinals import PROGRAM
+from plumbline.intake import PROGRAM
 from plumbline.schema import MIGRATIONS
-from plumbline.tables import checks, plan
-from plumbline_models import ordinals
+from plumbline.tables import checks, plan, table_clauses
+from plumbline_models import intake, ordinals, tokens
 from plumbline_models.contract import StateClause
+from plumbline_models.intake import (
+    Digest,
+    Entry,
+    EntryId,
+    Log,
+    Part,
+    Place,
+    SourceId,
+    Standing,
+    State,
+)
 from plumbline_models.ordinals import (
     Cause,
     Conversation,
@@ -32,18 +43,18 @@ from plumbline_models.ordinals import (
     Ordinal,
     Placed,
     Sequence,
-    State,
     Summary,
     SummaryId,
     SummaryItem,
 )
-from plumbline_spec.audit import audit
+from plumbline_models.tokens import Count, Ledger
+from plumbline_spec.audit import audit, size_bytes
 from plumbline_spec.codec import canonical
 from plumbline_spec.errors import UnusableInput
 from plumbline_spec.report import Verdict
-from tests.audit.planting import HISTORY, audited, drive, tampering
+from tests.audit.planting import HISTORY, drive, tampering
 
-MACHINE = ordinals.machine()
+MACHINE = intake.machine()
 ABOUT_STATES = tuple(one for one in MACHINE.clauses if isinstance(one, StateClause))
 
 names = st.sampled_from(["a", "b", "ü"])
@@ -91,38 +102,104 @@ def conversations(draw: st.DrawFn, name: str) -> Conversation:
     )
 
 
+tokens_of_one = st.sampled_from([-1, 0, 1, 2, 500])
+small = st.integers(0, 2)
+parts = st.builds(Part, kind=st.just("text"), start=small, length=small, name=st.none() | names)
+
+
+@st.composite
+def ledgers(draw: st.DrawFn, at: Conversation) -> Ledger:
+    """Draw a ledger that may lack counts."""
+    stored: list[Item] = [MessageItem(id=one.id) for one in at.messages]
+    stored += [SummaryItem(id=one.id) for one in at.summaries]
+    kept = [item for item in stored if draw(st.booleans())]
+    return Ledger(
+        conversation=at.id,
+        total=draw(tokens_of_one),
+        counts=tuple(Count(item=item, tokens=draw(tokens_of_one)) for item in kept),
+    )
+
+
+@st.composite
+def entries(draw: st.DrawFn) -> Entry:
+    """Draw an entry of anything."""
+    return Entry(
+        source=SourceId(draw(names)),
+        entry=draw(st.none() | st.builds(EntryId, names)),
+        place=draw(st.none() | st.builds(Place, small)),
+        standing=draw(st.sampled_from(Standing)),
+        digest=Digest(draw(names)),
+        role=draw(names),
+        message=draw(st.none() | st.builds(MessageId, names)),
+        text=draw(st.none() | names),
+        time=draw(st.none() | names),
+        parts=tuple(draw(st.lists(parts, max_size=2))),
+    )
+
+
 @st.composite
 def states(draw: st.DrawFn) -> State:
     """Draw two conversations; a summary of both has the same sources in both."""
     one, other = draw(conversations("c")), draw(conversations("d"))
     known = {summary.id: summary for summary in one.summaries}
     shared = tuple(known.get(summary.id, summary) for summary in other.summaries)
-    return State(conversations=(one, replace(other, summaries=shared)))
+    both = (one, replace(other, summaries=shared))
+    logs = [
+        Log(conversation=at.id, entries=tuple(draw(st.lists(entries(), max_size=3)))) for at in both
+    ]
+    ledger = tokens.State(
+        lists=ordinals.State(conversations=both), ledgers=tuple(draw(ledgers(at)) for at in both)
+    )
+    return State(ledger=ledger, logs=tuple(log for log in logs if log.entries))
 
 
 def written(db: apsw.Connection, state: State) -> None:
     """Write a state into tables without constraints."""
-    lineages = dict[str, tuple[Item, ...]]()
-    for at in state.conversations:
-        row = (at.id, int(at.next_sequence), len(at.context))
-        db.execute("INSERT INTO conversations VALUES (?, ?, ?)", row)
-        for message in at.messages:
-            stored = (message.id, at.id, int(message.sequence), message.text)
-            db.execute("INSERT INTO messages VALUES (?, ?, ?, ?)", stored)
-        for summary in at.summaries:
-            made = (summary.id, at.id, int(summary.depth), summary.text)
-            db.execute("INSERT INTO summaries VALUES (?, ?, ?, ?)", made)
-            lineages[summary.id] = summary.sources
-        for place, entry in enumerate(at.context, 1):
-            db.execute(
-                "INSERT INTO context VALUES (?, ?, ?, ?)", (at.id, place, *named(entry.item))
-            )
-        for loss in at.losses:
-            lost = (at.id, int(loss.position), loss.cause.value, *named(loss.item))
-            db.execute("INSERT INTO losses VALUES (?, ?, ?, ?, ?)", lost)
-    for name, sources in lineages.items():
-        for place, source in enumerate(sources, 1):
-            db.execute("INSERT INTO lineage VALUES (?, ?, ?, ?)", (name, place, *named(source)))
+    for at, ledger in zip(state.ledger.lists.conversations, state.ledger.ledgers, strict=True):
+        write_conversation(db, at, ledger)
+    lineages = {one.id: one for at in state.ledger.lists.conversations for one in at.summaries}
+    for summary in lineages.values():
+        for place, source in enumerate(summary.sources, 1):
+            row = (summary.id, place, *named(source))
+            db.execute("INSERT INTO lineage VALUES (?, ?, ?, ?)", row)
+    for log in state.logs:
+        for one in log.entries:
+            write_entry(db, log.conversation, one)
+
+
+def write_conversation(db: apsw.Connection, at: Conversation, ledger: Ledger) -> None:
+    """Write what a conversation holds, each stored row with the next count that is its own."""
+    counts = list(ledger.counts)
+
+    def count(item: Item) -> int | None:
+        return counts.pop(0).tokens if counts and counts[0].item == item else None
+
+    row = (at.id, int(at.next_sequence), len(at.context), ledger.total)
+    db.execute("INSERT INTO conversations VALUES (?, ?, ?, ?)", row)
+    for one in at.messages:
+        stored = (one.id, at.id, int(one.sequence), one.text, count(MessageItem(id=one.id)))
+        db.execute("INSERT INTO messages VALUES (?, ?, ?, ?, ?)", stored)
+    for summary in at.summaries:
+        tokens = count(SummaryItem(id=summary.id))
+        made = (summary.id, at.id, int(summary.depth), summary.text, tokens)
+        db.execute("INSERT INTO summaries VALUES (?, ?, ?, ?, ?)", made)
+    for place, entry in enumerate(at.context, 1):
+        standing = (at.id, place, *named(entry.item))
+        db.execute("INSERT INTO context VALUES (?, ?, ?, ?)", standing)
+    for loss in at.losses:
+        lost = (at.id, int(loss.position), loss.cause.value, *named(loss.item))
+        db.execute("INSERT INTO losses VALUES (?, ?, ?, ?, ?)", lost)
+
+
+def write_entry(db: apsw.Connection, at: ConversationId, one: Entry) -> None:
+    place = None if one.place is None else int(one.place)
+    row = (at, one.source, one.entry, place, one.standing.value, one.digest, one.role)
+    said = (one.message, one.text, one.time)
+    db.execute("INSERT INTO entries VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*row, *said))
+    number = db.last_insert_rowid()
+    for rank, part in enumerate(one.parts):
+        span = (number, rank, part.kind, part.start, part.length, part.call, part.name)
+        db.execute("INSERT INTO parts VALUES (?, ?, ?, ?, ?, ?, ?)", span)
 
 
 def named(one: Item) -> tuple[str | None, str | None]:
@@ -130,12 +207,15 @@ def named(one: Item) -> tuple[str | None, str | None]:
 
 
 def loose_tables() -> apsw.Connection:
-    """Return a database with the columns of ordinals and nothing that forbids anything."""
+    """Return a database with the columns of every machine and nothing that forbids anything."""
     db = apsw.Connection(MEMORY)
     db.execute(
-        "CREATE TABLE conversations (conversation, next_sequence, items);"
-        "CREATE TABLE messages (message, conversation, sequence, text);"
-        "CREATE TABLE summaries (summary, conversation, depth, text);"
+        "CREATE TABLE conversations (conversation, next_sequence, items, tokens);"
+        "CREATE TABLE messages (message, conversation, sequence, text, tokens);"
+        "CREATE TABLE summaries (summary, conversation, depth, text, tokens);"
+        "CREATE TABLE entries (number INTEGER PRIMARY KEY, conversation, source, entry, place,"
+        " standing, digest, role, message, text, time);"
+        "CREATE TABLE parts (number, part, kind, start, length, call, name);"
         "CREATE TABLE lineage (summary, position, message, source);"
         "CREATE TABLE context (conversation, position, message, summary);"
         "CREATE TABLE losses (conversation, position, cause, message, summary)"
@@ -145,10 +225,11 @@ def loose_tables() -> apsw.Connection:
 
 @given(states())
 def test_an_audit_part_by_part_says_what_the_model_says_of_the_whole(state: State) -> None:
-    """ORD-1 to ORD-9; the query for ORD-8 finds every row that the model finds."""
+    """ORD-1 to ORD-9, TOK-1 to TOK-6, INT-1 to INT-4; ORD-8 by a query, every row of it."""
     db = loose_tables()
     written(db, state)
     assert canonical(PROGRAM.observe(db)) == canonical(state)
+    assert size_bytes(state) == len(canonical(state))
     found = audit(
         MACHINE, PROGRAM.parts(db), queries={"ORD-8": lambda: same_identity(db)}, keep=100
     )
@@ -176,7 +257,7 @@ def ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         db.exec_trace = note
 
     monkeypatch.setattr(apsw, "connection_hooks", [hook])
-    audited(file)
+    audit_file(file)
     monkeypatch.undo()
     return statements
 
@@ -231,8 +312,8 @@ def test_every_reference_that_sqlite_finds_broken_is_reported(tmp_path: Path) ->
     db = apsw.Connection(str(file))
     wanted = Counter(row[0] for row in db.execute("PRAGMA foreign_key_check"))
     db.close()
-    assert len(wanted) == 5
-    results = {one.clause: one for one in audited(file, keep=100).audit.clauses}
+    assert len(wanted) == 6
+    results = {one.clause: one for one in audit_file(file, keep=100).audit.clauses}
     assert results["TAB-6"].count > 10
     found = (*results["TAB-6"].witnesses, *results["TAB-7"].witnesses)
     assert Counter(one.table for one in found) == wanted
@@ -277,8 +358,35 @@ def test_a_machine_that_came_later_is_not_applicable(tmp_path: Path) -> None:
     assert found.audit.verdict is Verdict.HOLDS
 
 
+@pytest.mark.parametrize("version", [2, 3, 4])
+def test_every_version_is_audited_once_as_the_topmost_machine(tmp_path: Path, version: int) -> None:
+    file = tmp_path / "some.db"
+    db = open_database(str(file), MIGRATIONS[:version])
+    db.execute("INSERT INTO conversations (conversation) VALUES ('c')")
+    db.close()
+    found = audit_file(file).audit
+    assert found.machine == {2: "ordinals", 3: "tokens", 4: "intake"}[version]
+    assert found.verdict is Verdict.HOLDS
+    seen = [one.clause for one in found.clauses]
+    assert len(set(seen)) == len(seen)
+    machines = (ordinals.machine(), tokens.machine(), MACHINE)
+    every = {clause.id for one in machines for clause in one.clauses}
+    assert set(seen) == every | {one.id for one in table_clauses()}
+    reasons = {one.clause: one.why for one in found.clauses}
+    later = {"TOK-1": 3, "INT-1": 4, "TAB-11": 4}
+    for clause, since in later.items():
+        assert (f"come with {since}" in reasons[clause]) == (version < since), clause
+
+
+def test_two_versions_are_compared_as_the_older_one(tmp_path: Path) -> None:
+    older, newer = tmp_path / "older.db", tmp_path / "newer.db"
+    open_database(str(older), MIGRATIONS[:3]).close()
+    open_database(str(newer)).close()
+    assert compare_files(older, newer).comparison.machine == "tokens"
+
+
 def test_a_version_before_every_machine_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "first.db"
     open_database(str(file), MIGRATIONS[:1]).close()
     with pytest.raises(UnusableInput, match="version 1, which holds no machine"):
-        audited(file)
+        audit_file(file)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import apsw
 import msgspec
 import pytest
 from msgspec import Struct
@@ -10,10 +11,11 @@ from msgspec import Struct
 from plumbline import audit
 from plumbline.audit import FileAudit, FileComparison
 from plumbline.command import cli, guarded
+from plumbline.database import SettingNotKept
 from plumbline.schema import MIGRATIONS
 from plumbline_spec.errors import CouldNotFinish
 from plumbline_spec.report import Verdict
-from tests.audit.planting import HISTORY, copied, drive, ordinals, tampering
+from tests.audit.planting import HISTORY, copied, drive, tampering
 from tests.ordinals import appending
 
 
@@ -29,9 +31,8 @@ Run = Callable[..., Ran]
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Return a function that runs the command on files that ordinals alone was driven on."""
-    monkeypatch.setattr(audit, "auditables", ordinals)
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Return a function that runs the command."""
 
     def runs(*args: str | Path) -> Ran:
         capsys.readouterr()
@@ -65,10 +66,10 @@ def damaged(healthy: Path) -> Path:
 def test_a_healthy_database_holds(run: Run, healthy: Path) -> None:
     ran = run(healthy)
     assert ran.code == 0
-    assert "holds: ordinals, version" in ran.out
-    assert "0 of 19 clauses broken" in ran.out
+    assert "holds: intake, version" in ran.out
+    assert "0 of 31 clauses broken" in ran.out
     assert "6 parts; the largest is c, " in ran.out
-    assert "not applicable: ORD-10, " in ran.out
+    assert "not applicable: INT-5, " in ran.out
     assert "it is about steps; a stored state has no history" in ran.out
 
 
@@ -76,8 +77,8 @@ def test_a_broken_clause_is_shown_with_how_often_and_its_witnesses(run: Run, dam
     """TAB-1, TAB-4."""
     ran = run(damaged, "--limit-witnesses", "2")
     assert ran.code == 1
-    assert "BROKEN: ordinals, version" in ran.out
-    assert "2 of 19 clauses broken" in ran.out
+    assert "BROKEN: intake, version" in ran.out
+    assert "2 of 31 clauses broken" in ran.out
     lines = ran.out.splitlines()
     (row,) = [line for line in lines if line.startswith("│ TAB-1 ")]
     cells = [cell.strip() for cell in row.strip("│").split("│")]
@@ -127,10 +128,10 @@ def test_a_clause_that_could_not_be_judged_ends_with_4(
     def stops(*_nothing: object) -> None:
         raise CouldNotFinish("the disk is gone")
 
-    monkeypatch.setattr(audit, "same_identity", stops)
+    monkeypatch.setattr(audit, "every_row", stops)
     ran = run(healthy)
     assert ran.code == 4
-    assert "UNFINISHED: ordinals" in ran.out
+    assert "UNFINISHED: intake" in ran.out
     assert "ORD-8 identity was not judged to the end: the disk is gone" in ran.out
 
 
@@ -146,22 +147,22 @@ def test_a_copy_that_follows_fails_no_condition(run: Run, healthy: Path) -> None
     drive(later, [appending("m8")])
     ran = run("--before", healthy, "--after", later)
     assert ran.code == 0
-    assert "holds: ordinals, 0 of 12 necessary conditions failed" in ran.out
+    assert "holds: intake, 0 of 17 necessary conditions failed" in ran.out
 
 
 def test_a_copy_that_cannot_follow_is_shown_with_both_sides(run: Run, healthy: Path) -> None:
     later = copied(healthy, "later.db")
     with tampering(later) as db:
-        db.execute("UPDATE messages SET text = 'another' WHERE message = 'm1'")
-        db.execute("DELETE FROM losses WHERE message = 'm7'")
+        db.execute("UPDATE messages SET text = 'another text' WHERE message = 'm1'")
+        db.execute("DELETE FROM losses WHERE message = 'y2' AND cause = 'forgotten'")
     ran = run("--before", healthy, "--after", later)
     assert ran.code == 1
-    assert "BROKEN: ordinals, 2 of 12 necessary conditions failed" in ran.out
+    assert "BROKEN: intake, 2 of 17 necessary conditions failed" in ran.out
     lines = ran.out.splitlines()
-    said = "  messages, conversation c, message m1: 'text of m1' before, 'another' after"
+    said = "  messages, conversation c, message m1: 'text of m1' before, 'another text' after"
     assert said in lines
     assert (
-        "  losses, conversation c, loss of message m7: forgotten at 7 before, not recorded after"
+        "  losses, conversation e, loss of message y2: forgotten at 2 before, not recorded after"
         in lines
     )
     as_json = run("--before", healthy, "--after", later, "--json")
@@ -171,7 +172,44 @@ def test_a_copy_that_cannot_follow_is_shown_with_both_sides(run: Run, healthy: P
     assert found.comparison.verdict is Verdict.BROKEN
     (texts,) = [one for one in found.comparison.conditions if one.condition == "texts"]
     assert (texts.count, texts.clauses) == (1, ("ORD-22", "ORD-27"))
-    assert texts.discrepancies[0].after == "'another'"
+    assert texts.discrepancies[0].after == "'another text'"
+
+
+# What the environment refuses
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (apsw.BusyError("database is locked"), "(database is locked); another holds it: try again"),
+        (apsw.FullError("database or disk is full"), "make room and try again"),
+        (apsw.IOError("disk I/O error"), "see to the disk"),
+        (apsw.ReadOnlyError("attempt to write"), "see who may write there"),
+        (apsw.CorruptError("malformed"), "plumbline audit says what is damaged"),
+        (SettingNotKept("journal_mode", "wal", "delete"), "put the database on a local disk"),
+    ],
+    ids=lambda one: type(one).__name__ if isinstance(one, Exception) else "",
+)
+def test_what_the_environment_refuses_did_not_finish(
+    capsys: pytest.CaptureFixture[str], error: Exception, said: str
+) -> None:
+    def command(**_options: object) -> None:
+        raise error
+
+    assert guarded(command) == 4
+    err = capsys.readouterr().err
+    assert said in err
+    assert "fault of Plumbline" not in err
+
+
+def test_what_sqlite_refuses_for_a_mistake_is_a_fault_of_plumbline(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def command(**_options: object) -> None:
+        raise apsw.ConstraintError("UNIQUE constraint failed")
+
+    assert guarded(command) == 70
+    assert "fault of Plumbline" in capsys.readouterr().err
 
 
 # Usage

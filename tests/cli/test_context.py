@@ -20,8 +20,7 @@ from plumbline.command import cli, guarded
 from plumbline.database import SettingNotKept, answered, open_database
 from plumbline.intake import PROGRAM
 from plumbline.schema import MIGRATIONS
-from plumbline.screen import PLAIN_WIDTH
-from plumbline.screen import printable
+from plumbline.screen import PLAIN_WIDTH, printable
 from plumbline.screen_context import span
 from plumbline_models.intake import (
     Digest,

@@ -38,14 +38,9 @@ def stored(database: Path) -> intake.State:
     finally:
         db.close()
     for clause in intake.machine().clauses:
-        if isinstance(clause, intake_state_clause()):
+        if isinstance(clause, StateClause):
             assert clause.breaks(state) is None, clause.id
     return state
-
-
-def intake_state_clause() -> type:
-    """Return the type of clauses about states."""
-    return StateClause
 
 
 def lines_of(file: Path) -> list[str]:
@@ -182,7 +177,7 @@ def test_a_side_branch_beside_the_leaf_is_stored_aside(tmp_path: Path) -> None:
     found = ingest(str(database), [written(file, [*lines, *more])], silent)
     assert (found.failures, found.added) == ((), 2)
     (log,) = stored(database).logs
-    standings = {one.entry: one.standing for one in log.entries}
+    standings = {str(one.entry): one.standing for one in log.entries}
     assert standings["x"] is Standing.ASIDE
     assert standings["c"] is Standing.PLACED
 

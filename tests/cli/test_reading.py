@@ -19,12 +19,12 @@ from typing_extensions import Buffer
 
 from plumbline.command import COMMANDS, Access, cli, guarded
 from plumbline.database import answered, open_database
-from plumbline.ordinals import PROGRAM
+from plumbline.intake import PROGRAM
 from plumbline.reading import PREFIX, reading
 from plumbline.schema import MIGRATIONS
 from plumbline_spec import profiles
 from plumbline_spec.errors import CouldNotFinish, UnusableInput
-from tests.audit.planting import HISTORY, drive, ordinals
+from tests.audit.planting import HISTORY, counted, drive
 from tests.ordinals import WORLD, appending
 from tests.plans import SPEC, TINY
 
@@ -251,7 +251,6 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     for one in (folder, scratch, elsewhere):
         one.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
-    monkeypatch.setattr("plumbline.audit.auditables", ordinals)
     monkeypatch.chdir(elsewhere)
     trace = folder / "trace.jsonl"
     lines = (SPEC / "vectors" / "ordinals.jsonl").read_bytes().splitlines(keepends=True)
@@ -282,7 +281,7 @@ def test_what_is_refused_is_refused(place: Place) -> None:
     with refusing(place.scratch) as vfs:
         db = apsw.Connection(str(place.database))
         with pytest.raises((apsw.ReadOnlyError, apsw.CantOpenError, apsw.IOError)):
-            answered(db, None, appending("m8"), PROGRAM.apply, PROGRAM.decode_outcome)
+            answered(db, None, counted(appending("m8")), PROGRAM.apply, PROGRAM.decode_outcome)
         with pytest.raises(apsw.Error):
             open_database(str(place.database.with_name("new.db")))
         assert vfs.refused
@@ -323,7 +322,7 @@ def length(db: apsw.Connection) -> object:
 def test_every_kind_of_database_is_read_whole(place: Place, kind: str) -> None:
     FOLDERS[kind](place.database)
     with reading(place.database) as db:
-        assert PROGRAM.observe(db).conversations[0].messages[0].text == "text of m1"
+        assert PROGRAM.observe(db).ledger.lists.conversations[0].messages[0].text == "text of m1"
         assert length(db) == 20
         with pytest.raises(apsw.Error):
             db.execute("UPDATE conversations SET items = 9")
@@ -466,3 +465,22 @@ def test_what_is_no_database_is_refused_with_a_reason_and_left_alone(
     assert captured.out == ""
     assert reason in captured.err
     assert {one.name for one in place.database.parent.iterdir()} == before
+
+
+@pytest.mark.parametrize("make", [None, Path.touch], ids=["nothing", "an empty file"])
+def test_a_database_that_may_not_be_made_is_not_made(
+    place: Place, make: Callable[[Path], None] | None
+) -> None:
+    if make is not None:
+        make(place.database)
+    before = seen(place.database.parent)
+    with pytest.raises(UnusableInput, match=r"cannot be opened|is empty"):
+        open_database(str(place.database), create=False)
+    assert seen(place.database.parent) == before
+
+
+def test_a_database_that_is_there_is_opened_without_making_one(place: Place) -> None:
+    plain(place.database)
+    db = open_database(str(place.database), create=False)
+    assert length(db) == 20
+    db.close()

@@ -754,7 +754,7 @@ BAD_STEPS: tuple[tuple[str, State, Event, Outcome, State, str, str], ...] = (
         weighed(hard=26),
         RAW,
         "conversation c, total",
-        "thresholds 11 and 26, room for 20 in the window",
+        "thresholds 11 and 26, a share of 11 and room for 20",
     ),
     (
         "TOK-16",
@@ -763,7 +763,7 @@ BAD_STEPS: tuple[tuple[str, State, Event, Outcome, State, str, str], ...] = (
         weighed(soft=21),
         RAW,
         "conversation c, total",
-        "thresholds 21 and 20, room for 20 in the window",
+        "thresholds 21 and 20, a share of 11 and room for 20",
     ),
     (
         "TOK-16",
@@ -772,7 +772,7 @@ BAD_STEPS: tuple[tuple[str, State, Event, Outcome, State, str, str], ...] = (
         weighed(soft=-1, regime=Regime.SOFT),
         RAW,
         "conversation c, total",
-        "thresholds -1 and 20, room for 20 in the window",
+        "thresholds -1 and 20, a share of 11 and room for 20",
     ),
     (
         "TOK-16",
@@ -781,7 +781,7 @@ BAD_STEPS: tuple[tuple[str, State, Event, Outcome, State, str, str], ...] = (
         weighed(soft=-1, hard=-1, regime=Regime.HARD),
         RAW,
         "conversation c, total",
-        "thresholds -1 and -1, room for -1 in the window",
+        "thresholds -1 and -1, a share of -3 and room for -1",
     ),
     (
         "TOK-17",

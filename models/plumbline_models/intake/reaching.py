@@ -116,7 +116,7 @@ def _second_writer(before: State, event: Take, outcome: Taken, after: State) -> 
 def _left_the_context(before: State, event: Take, outcome: Taken, after: State) -> bool:
     del after
     at = find(before.ledger.lists, event.conversation)
-    standing = set() if at is None else {entry.item.id for entry in at.context}
+    standing: set[str] = set() if at is None else {entry.item.id for entry in at.context}
     log = log_of(before, event.conversation)
     found = (
         entry_of(log.entries, event.source, row, place_of(event, index))

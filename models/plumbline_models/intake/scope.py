@@ -189,11 +189,16 @@ def _lists(state: State, here: ConversationId) -> Iterator[Values]:
                 "source": (ONE, ONE, OTHER) if ids else (ONE,),
                 "first": (Place(first + 1), Place(first + 1), None if ids else Place(first + 1)),
             }
-    yield {
-        "rows": tuple(_odd_rows(here, reached, ids=ids)),
-        "source": (ONE, OTHER),
-        "first": (Place(reached + 1), Place(1), None),
-    }
+    odd = {"source": (ONE, OTHER), "first": (Place(reached + 1), Place(1), None)}
+    yield {**odd, "rows": tuple(_odd_rows(here, reached, ids=ids))}
+    yield {"rows": ((_named_aside(here, reached),),), "source": (ONE, OTHER), "first": (None,)}
+    doubtful = replace(row(here, 1, ids=not ids), message=MessageId(f"{here}/other"))
+    yield {"rows": ((doubtful,),), "source": (ONE,), "first": (None, Place(1), Place(reached + 1))}
+
+
+def _named_aside(here: ConversationId, number: int) -> Row:
+    """Return a row of an abandoned branch with an id of its own."""
+    return replace(_aside(here), entry=EntryId(f"a{number}"), message=MessageId(f"{here}/a"))
 
 
 def _odd_rows(here: ConversationId, reached: int, *, ids: bool) -> Iterator[tuple[Row, ...]]:
@@ -204,8 +209,7 @@ def _odd_rows(here: ConversationId, reached: int, *, ids: bool) -> Iterator[tupl
     yield (merged, fresh)
     yield (replace(fresh, parent=EntryId("e1")),)
     yield (replace(fresh, standing=Standing.CARRIED, role="label", text="kept", parts=()),)
-    aside = replace(_aside(here), entry=EntryId(f"a{reached}"), message=MessageId(f"{here}/a"))
-    yield (aside, aside)
+    yield (_named_aside(here, reached), _named_aside(here, reached))
     yield (replace(fresh, entry=None, parent=None),)
     yield (replace(row(here, 1, ids=not ids), message=MessageId(f"{here}/other")),)
     twice = Part(kind="text", start=0, length=len(fresh.text))

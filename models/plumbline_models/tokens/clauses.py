@@ -3,6 +3,7 @@
 Chapter ``spec/tokens.md``, "Clauses".
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
@@ -315,12 +316,11 @@ def _total(at: Conversation, ledger: Ledger) -> Iterator[Witness]:
 
 def _one_count(at: Conversation, ledger: Ledger) -> Iterator[Witness]:
     stored = texts_of(at)
-    counted = [count.item for count in ledger.counts]
+    counted = Counter(count.item for count in ledger.counts)
     for item in stored:
         if item not in counted:
             yield _witness(ledger, _table(item), label(item), "has no count")
-    for item in dict.fromkeys(counted):
-        times = counted.count(item) if len(counted) > len(stored) else 1
+    for item, times in counted.items():
         if item not in stored:
             yield _witness(ledger, _table(item), label(item), "has a count and is not stored")
         elif times > 1:

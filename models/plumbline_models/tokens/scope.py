@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import TypeAlias
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -150,8 +151,7 @@ def _counting(state: State, group: Values) -> Values:
     """Return a group of ordinals with counts, limits and observations beside its values."""
     batches: list[object] = []
     for candidate in group.get("messages:Append", ()):
-        if isinstance(candidate, tuple):
-            batches += _batches(tuple(one for one in candidate if isinstance(one, ordinals.Draft)))
+        batches += _batches(msgspec.convert(candidate, tuple[ordinals.Draft, ...]))
     (*_, here) = (one for one in group["conversation"] if isinstance(one, str))
     total = max(0, ledger_of(state, ConversationId(here)).total)
     if batches:
