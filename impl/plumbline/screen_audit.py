@@ -120,5 +120,6 @@ def _end(out: Console, verdict: Verdict, what: str, said: str) -> None:
 
 def _show_largest(out: Console, parts: int, largest: Part | None) -> None:
     if largest is not None:
-        line = f"{parts:,} parts; the largest is {largest.key}, {largest.size_bytes:,} bytes"
+        counted = "1 part" if parts == 1 else f"{parts:,} parts"
+        line = f"{counted}; the largest is {largest.key}, {largest.size_bytes:,} bytes"
         out.print(_text(line), soft_wrap=True)

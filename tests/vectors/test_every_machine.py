@@ -35,15 +35,16 @@ def valid(case: Case[S, E, O, C]) -> None:
     """Assert that every step of every vector is valid by the schema, which is read once."""
     schema = json.loads((SPEC / "schemas" / f"{case.machine.name}.schema.json").read_text())
     definitions = schema.pop("$defs", {})
-    records: list[dict[str, object]] = []
+    records: list[object] = []
     for trace in stored(case, "vectors"):
         for step in trace.steps:
             record = {"event": step.event, "outcome": step.outcome, "state": step.state}
-            records.append({name: json.loads(canonical(value)) for name, value in record.items()})
-            msgspec.convert(records[-1], case.machine.record)
+            plain = {name: json.loads(canonical(value)) for name, value in record.items()}
+            msgspec.convert(plain, case.machine.record)
+            records.append(plain)
     validate_json(records, {"$defs": definitions, "type": "array", "items": schema})
     with pytest.raises(ValidationError):
-        validate_json([{}], {"$defs": definitions, "type": "array", "items": schema})
+        validate_json([None], {"$defs": definitions, "type": "array", "items": schema})
 
 
 def complete(case: Case[S, E, O, C]) -> None:
