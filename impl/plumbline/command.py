@@ -356,6 +356,9 @@ def guarded(command: Callable[..., object], args: list[str] | None = None) -> in
         return _say("interrupted", INTERRUPTED)
     except UnusableInput as error:
         return _say(str(error), UNUSABLE)
+    except UnicodeEncodeError as error:
+        shown = repr(error.object)[:80]
+        return _say(f"{shown} is not Unicode text; rename the file, or link to it", UNUSABLE)
     except CouldNotFinish as error:
         return _say(str(error), UNFINISHED)
     except BrokenPipeError:

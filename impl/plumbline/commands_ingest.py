@@ -32,7 +32,7 @@ def ingest(files: tuple[Path, ...], database: str, *, json: bool) -> None:
     from plumbline.screen import console, following, write_json
 
     with following() as told:
-        found = store(database, files, lambda said: told("intake", "ingest", said))
+        found = store(database, files, lambda file, said: told("ingest", file, said))
     if json:
         write_json(found)
     else:

@@ -158,8 +158,9 @@ def answered(
 ) -> O:
     """Apply one event in one transaction, or answer its request id again (ENV-1, ENV-2).
 
-    Raises ``RequestReused`` when the id was used for another event; ``CouldNotFinish`` when the
-    database stayed busy. In both cases nothing was done.
+    Raises ``RequestReused`` when the id was used for another event, ``CouldNotFinish`` when the
+    database stayed busy, and ``UnusableInput`` for a text that is not Unicode. Nothing was done
+    then.
     """
     try:
         with transaction(db):
@@ -168,6 +169,11 @@ def answered(
             return _once(db, request, event, apply, decode)
     except apsw.BusyError as error:
         raise _busy() from error
+    except UnicodeEncodeError as error:
+        raise UnusableInput(
+            f"a text of the event holds half of a surrogate pair at code point {error.start}, which"
+            " no UTF-8 has; nothing was done: replace it"
+        ) from error
 
 
 def _once(

@@ -33,15 +33,18 @@ from plumbline_models.intake import (
     Taken,
 )
 from plumbline_models.ordinals import ConversationId, MessageId, Open
-from plumbline_spec.errors import CouldNotFinish
+from plumbline_spec.errors import CouldNotFinish, UnusableInput
 
 BATCH_ROWS: Final = 512
 """The most rows of one event."""
 BATCH_CHARACTERS: Final = 4 * 1024 * 1024
 """An event ends with the row that makes its texts this long, in code points."""
 
-Told = Callable[[str], None]
-"""Called with what was done so far."""
+NOT_KEPT: Final = ("", ":memory:")
+"""Names under which SQLite makes a database that goes when it is closed."""
+
+Told = Callable[[str, str], None]
+"""Called with a file and what was done with it so far."""
 
 
 class Failure(Struct, frozen=True, kw_only=True):
@@ -98,12 +101,21 @@ def ingest(database: str, files: Iterable[Path], told: Told) -> Ingested:
     does not keep the others out. Raises ``UnusableInput`` and ``CouldNotFinish`` for the database.
     """
     started = time.perf_counter()
+    if database in NOT_KEPT:
+        raise UnusableInput(f"{database!r} names no file; name one that keeps what is stored")
     counts, failures = _Counts(), list[Failure]()
-    db = open_database(database)
+    db: apsw.Connection | None = None
     try:
         for file in files:
             try:
-                _store(db, file, counts, told)
+                transcript = Transcript(file)
+                survey = transcript.survey(_following(told, file, "reading"))
+                db = open_database(database) if db is None else db
+                _store(db, transcript, survey, counts, told)
+            except apsw.Error as error:
+                reason = f"SQLite could not go on with the database ({error})"
+                failures.append(_failed(file, None, reason, "unfinished"))
+                break
             except UnusableTranscript as error:
                 reason = f"{error.what}; {error.advice}"
                 failures.append(_failed(file, error.line, reason, "unusable"))
@@ -111,16 +123,10 @@ def ingest(database: str, files: Iterable[Path], told: Told) -> Ingested:
                 failures.append(_failed(file, None, str(error), "unfinished"))
             except _Refusal as error:
                 failures.append(_failed(file, error.line, error.reason, "refused"))
-        tokens = sum(
-            integer(
-                db,
-                "SELECT coalesce(sum(tokens), 0) FROM conversations WHERE conversation = ?",
-                (one,),
-            )
-            for one in counts.sessions
-        )
+        tokens = 0 if db is None else sum(_total(db, one) for one in counts.sessions)
     finally:
-        db.close()
+        if db is not None:
+            db.close()
     return Ingested(
         files=counts.files,
         entries=counts.entries,
@@ -139,11 +145,16 @@ def _failed(
     return Failure(file=str(file), line=line, reason=reason, verdict=verdict)
 
 
-def _store(db: apsw.Connection, file: Path, counts: _Counts, told: Told) -> None:
+def _total(db: apsw.Connection, session: str) -> int:
+    query = "SELECT coalesce(sum(tokens), 0) FROM conversations WHERE conversation = ?"
+    return integer(db, query, (session,))
+
+
+def _store(
+    db: apsw.Connection, transcript: Transcript, survey: Survey, counts: _Counts, told: Told
+) -> None:
     """Store one file in one transaction."""
-    transcript = Transcript(file)
-    survey = transcript.survey(_following(told, file, "reading"))
-    entries = transcript.entries(_following(told, file, "storing"))
+    entries = transcript.entries(_following(told, transcript.file, "storing"))
     added = already = 0
     with transaction(db):
         apply(db, Open(conversation=ConversationId(survey.session)))
@@ -163,7 +174,7 @@ def _store(db: apsw.Connection, file: Path, counts: _Counts, told: Told) -> None
 
 def _following(told: Told, file: Path, what: str) -> Callable[[int, int], None]:
     def follow(done: int, total: int) -> None:
-        told(f"{file.name}: {what}, {done:,} of {total:,} bytes")
+        told(str(file), f"{what}, {done:,} of {total:,} bytes")
 
     return follow
 
@@ -210,20 +221,24 @@ def _row(session: str, number: int, entry: TranscriptEntry) -> Row:
 
 
 _ADVICE = {
-    Reason.CHANGED_ROW: "it is not what was stored under its id or number; ingest the file as it"
-    " was, or into another database",
+    Reason.CHANGED_ROW: "it is not what was stored under its id or at its place, so lines were"
+    " changed, inserted, removed or reordered; ingest the file as it was, or into another"
+    " database",
     Reason.FORKED: "the leaf has left the branch that was ingested; ingest the file into another"
     " database",
     Reason.MISSING_ROWS: "entries before it were never stored; ingest the whole file",
     Reason.MISPLACED_PARTS: "its parts do not lie in its text",
-    Reason.UNDECIDABLE: "it has neither an id nor a place",
+    Reason.UNDECIDABLE: "it may be stored already, without what would tell; ingest the file into"
+    " another database",
 }
 
 
 def _refusal(batch: list[TranscriptEntry], outcome: object) -> _Refusal:
     """Return why a batch was refused, at the first row that it is refused for."""
     if isinstance(outcome, Refused):
-        fork = "" if outcome.fork is None else f" at entry {outcome.fork}"
+        forked = outcome.reason is Reason.FORKED
+        fork = f" at entry {outcome.fork}" if outcome.fork is not None else ""
+        fork = " at a new root" if forked and outcome.fork is None else fork
         reason = f"{outcome.reason.value}{fork}: {_ADVICE[outcome.reason]}"
         return _Refusal(batch[outcome.rows[0]], reason)
     return _Refusal(batch[0], f"refused: {outcome}")

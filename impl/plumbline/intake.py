@@ -61,6 +61,8 @@ class _Known(Struct, frozen=True):
     entry: str | None
     digest: str
     standing: Standing
+    source: str
+    place: int | None
 
 
 def apply(db: apsw.Connection, event: Event) -> Outcome:
@@ -92,13 +94,15 @@ def _take(db: apsw.Connection, event: Take) -> Outcome:
         place = None if event.first is None else event.first + index
         there = _at_place(db, event, place)
         stored = _entry_of(db, event.conversation, row, there)
-        _refuse_other(event, index, stored)
+        _refuse_other(event, index, stored, place)
+        if stored is None and there is not None:
+            raise _Refusal(Refused(reason=Reason.CHANGED_ROW, rows=(index,)))
         fates.append(Fate.ADDED if stored is None else Fate.KNOWN)
         if stored is None:
             _refuse_new(db, event, index, place, tip)
             if row.standing is not Standing.ASIDE and row.entry is not None:
                 tip = row.entry
-            _put_entry(db, event, row, place if there is None else None)
+            _put_entry(db, event, row, place)
             placed += [index] if row.standing is Standing.PLACED else []
     return Taken(fates=tuple(fates), posted=_append(db, event, placed))
 
@@ -113,7 +117,7 @@ def _tip(db: apsw.Connection, conversation: ConversationId) -> str | None:
     return tip
 
 
-_FOUND = "SELECT entry, digest, standing FROM entries WHERE conversation = ? AND "
+_FOUND = "SELECT entry, digest, standing, source, place FROM entries WHERE conversation = ? AND "
 
 
 def _at_place(db: apsw.Connection, event: Take, place: int | None) -> _Known | None:
@@ -142,18 +146,25 @@ def _known(
     row = db.execute(query, bindings).fetchone()
     if row is None:
         return None
-    entry, digest, standing = row
+    entry, digest, standing, source, place = row
     assert entry is None or isinstance(entry, str)
     assert isinstance(digest, str)
-    return _Known(entry, digest, Standing(standing))
+    assert isinstance(source, str)
+    assert place is None or isinstance(place, int)
+    return _Known(entry, digest, Standing(standing), source, place)
 
 
-def _refuse_other(event: Take, index: int, stored: _Known | None) -> None:
-    """Refuse a row that is stored with another digest, or with another standing."""
+def _refuse_other(event: Take, index: int, stored: _Known | None, place: int | None) -> None:
+    """Refuse a row that is stored with other bytes, at another place or with another standing."""
     if stored is None:
         return
     row = event.rows[index]
-    if stored.digest != row.digest or (stored.entry is None) != (row.entry is None):
+    moved = stored.source == event.source and None not in (stored.place, place)
+    if (
+        stored.digest != row.digest
+        or (stored.entry is None) != (row.entry is None)
+        or (moved and stored.place != place)
+    ):
         raise _Refusal(Refused(reason=Reason.CHANGED_ROW, rows=(index,)))
     if stored.standing is not row.standing:
         raise _Refusal(_fork(event, index))

@@ -18,6 +18,8 @@ an integer beyond ±(2**53 - 1)          by the parser, at the number, before it
 a lone surrogate                        by a scan of the escapes of a text that parsed
 ======================================  ==================================================
 
+Of a ``foreign`` text the last three are read; see ``read``.
+
 Every scan is linear in the text.
 """
 
@@ -44,6 +46,10 @@ MAX_DEPTH: Final = 64
 """The deepest nesting that ``read`` takes unless told otherwise; a number is 0 deep, ``[]`` 1."""
 
 
+MAX_DIGITS: Final = 400
+"""The longest integer of a foreign text, in characters; no float is longer."""
+
+
 class UnreadableJson(UnusableInput):
     """A text is not JSON, or not JSON that every reader would understand alike."""
 
@@ -58,17 +64,26 @@ class UnreadableJson(UnusableInput):
 
 
 def read(
-    text: bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH, floats: bool = False
+    text: bytes,
+    *,
+    max_bytes: int = MAX_BYTES,
+    max_depth: int = MAX_DEPTH,
+    floats: bool = False,
+    foreign: bool = False,
 ) -> JsonValue:
     """Read one JSON value from untrusted bytes.
 
+    A ``foreign`` one is what JavaScript and others write: it has floats, integers of any size up to
+    ``MAX_DIGITS``, and lone surrogates, each of which becomes the six characters of its escape.
     Raises ``UnreadableJson`` and nothing else; the module's table lists what is refused.
     """
     if len(text) > max_bytes:
         raise UnreadableJson(f"{len(text)} bytes long, at most {max_bytes} are read")
     decoded = _decoded(text)
     _refuse_depth(decoded, max_depth)
-    value = _parsed(decoded, floats=floats)
+    if foreign:
+        return _parsed(_with_escapes_of_halves(decoded), _FOREIGN)
+    value = _parsed(decoded, _FLOATS if floats else _NO_FLOATS)
     _refuse_lone_surrogates(decoded)
     return value
 
@@ -117,8 +132,7 @@ class _BadNumber(Exception):  # noqa: N818 - it never leaves this module
         self.what = what
 
 
-def _parsed(text: str, *, floats: bool) -> JsonValue:
-    decoder = _FLOATS if floats else _NO_FLOATS
+def _parsed(text: str, decoder: json.JSONDecoder) -> JsonValue:
     try:
         value: JsonValue = decoder.decode(text)
     except json.JSONDecodeError as error:
@@ -146,6 +160,14 @@ def _integer(literal: str) -> int:
     return int(literal)
 
 
+def _any_integer(literal: str) -> int:
+    if len(literal) > MAX_DIGITS:
+        raise _BadNumber(
+            literal, f"the integer {_short(literal)} has more than {MAX_DIGITS} digits"
+        )
+    return int(literal)
+
+
 def _float(literal: str) -> float:
     value = float(literal)
     if not math.isfinite(value):
@@ -163,6 +185,12 @@ def _constant(literal: str) -> float:
 
 _FLOATS = json.JSONDecoder(
     object_pairs_hook=_object, parse_int=_integer, parse_float=_float, parse_constant=_constant
+)
+_FOREIGN = json.JSONDecoder(
+    object_pairs_hook=_object,
+    parse_int=_any_integer,
+    parse_float=_float,
+    parse_constant=_constant,
 )
 _NO_FLOATS = json.JSONDecoder(
     object_pairs_hook=_object, parse_int=_integer, parse_float=_no_float, parse_constant=_constant
@@ -182,6 +210,15 @@ def _refuse_lone_surrogates(text: str) -> None:
     for escape in _ESCAPE.finditer(text):
         if escape["lone"] is not None:
             raise _at(text, escape.start(), f"a lone surrogate, {escape[0]}")
+
+
+def _with_escapes_of_halves(text: str) -> str:
+    """Return the text with each lone surrogate as a backslash and the five characters behind it."""
+    if "\\ud" not in text and "\\uD" not in text:
+        return text
+    if all(escape["lone"] is None for escape in _ESCAPE.finditer(text)):
+        return text
+    return _ESCAPE.sub(lambda escape: "\\" * (escape["lone"] is not None) + escape[0], text)
 
 
 def _find(text: str, literal: str) -> int:

@@ -453,6 +453,13 @@ DAMAGES = (
         " message, text, time FROM entries WHERE entry = 'e-z4'",
     ),
     damage(
+        "an entry has neither an id nor a place",
+        "INT-1",
+        ("INT-1", "entries", "conversation c, entry number 0: has neither an id nor a place"),
+        "UPDATE entries SET entry = NULL, place = NULL WHERE number ="
+        " (SELECT min(number) FROM entries WHERE conversation = 'c')",
+    ),
+    damage(
         "a place holds two entries",
         "INT-1 TAB-10",
         ("INT-1", "entries", "conversation f, source one, place 1: holds 2 entries"),

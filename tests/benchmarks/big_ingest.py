@@ -24,7 +24,7 @@ Told = list[tuple[str, object]]
 
 def ingested(database: Path, file: Path) -> Told:
     """Ingest a file and tell what the report says."""
-    found = ingest(str(database), [file], silent)
+    found = ingest(str(database), [file], lambda _file, _said: None)
     return [("entries", found.entries), ("added", found.added), ("already", found.already)]
 
 

@@ -18,16 +18,21 @@ from plumbline.ingest import Ingested, ingest
 from plumbline.transcript import Transcript
 from plumbline_models import intake
 from plumbline_models.contract import StateClause
-from plumbline_models.intake import Standing
+from plumbline_models.intake import Standing, Take
 from plumbline_models.ordinals import ConversationId, MessageItem
 from plumbline_models.ordinals.queries import find
-from plumbline_spec.clause_table import silent
 from plumbline_spec.codec import canonical
+from plumbline_spec.errors import UnusableInput
 from tests.plans import ROOT
 
 SMALL = ROOT / "tests" / "data" / "small-session.jsonl"
 SESSION = "seed-packets"
 FIELDS = ("files", "entries", "messages", "added", "already", "tokens", "seconds", "failures")
+
+
+def quiet(file: str, said: str) -> None:
+    """Follow an ingest without a word."""
+    del file, said
 
 
 def stored(database: Path) -> intake.State:
@@ -77,7 +82,7 @@ def without_ids(*texts: str) -> list[str]:
 
 def test_the_small_transcript_is_stored_whole(tmp_path: Path) -> None:
     database = tmp_path / "x.db"
-    found = ingest(str(database), [SMALL], silent)
+    found = ingest(str(database), [SMALL], quiet)
     transcript = Transcript(SMALL)
     survey = transcript.survey()
     assert (found.files, found.failures) == (1, ())
@@ -101,7 +106,7 @@ def test_the_small_transcript_is_stored_whole(tmp_path: Path) -> None:
 
 def test_the_branch_of_the_leaf_is_placed_and_the_rest_is_not(tmp_path: Path) -> None:
     """INT-7."""
-    ingest(str(tmp_path / "x.db"), [SMALL], silent)
+    ingest(str(tmp_path / "x.db"), [SMALL], quiet)
     state = stored(tmp_path / "x.db")
     (log,) = state.logs
     at = find(state.ledger.lists, ConversationId(SESSION))
@@ -116,9 +121,9 @@ def test_the_branch_of_the_leaf_is_placed_and_the_rest_is_not(tmp_path: Path) ->
 def test_the_same_file_again_adds_nothing(tmp_path: Path) -> None:
     """INT-8."""
     database = tmp_path / "x.db"
-    first = ingest(str(database), [SMALL], silent)
+    first = ingest(str(database), [SMALL], quiet)
     before = canonical(stored(database))
-    again = ingest(str(database), [SMALL], silent)
+    again = ingest(str(database), [SMALL], quiet)
     assert (again.added, again.already, again.tokens) == (0, first.added, first.tokens)
     assert canonical(stored(database)) == before
 
@@ -132,7 +137,7 @@ def test_a_grown_file_adds_its_tail(tmp_path: Path, ids: bool) -> None:  # noqa:
     named = [entry(f"e{at}", parents[at], text) for at, text in enumerate(texts)]
     lines = [HEADER, *named] if ids else without_ids(*texts)
     for reached in range(2, len(lines) + 1):
-        found = ingest(str(database), [written(file, lines[:reached])], silent)
+        found = ingest(str(database), [written(file, lines[:reached])], quiet)
         assert (found.failures, found.already) == ((), reached - 1 if reached > 2 else 0)
     state = stored(database)
     assert [one.text for one in state.ledger.lists.conversations[0].messages] == list(texts)
@@ -145,11 +150,11 @@ def test_a_changed_line_refuses_the_file_with_its_number(tmp_path: Path, ids: bo
     lines = [HEADER, entry("a", None, "one"), entry("b", "a", "two"), entry("c", "b", "three")]
     if not ids:
         lines = without_ids("one", "two", "three")
-    ingest(str(database), [written(file, lines)], silent)
+    ingest(str(database), [written(file, lines)], quiet)
     before = canonical(stored(database))
     other = [lines[0], lines[1], lines[2].replace("two", "2"), lines[3].replace("three", "3")]
     grown = entry("d", "c", "four") if ids else without_ids("four")[1]
-    found = ingest(str(database), [written(file, [*other, grown])], silent)
+    found = ingest(str(database), [written(file, [*other, grown])], quiet)
     (failure,) = found.failures
     assert (failure.line, failure.verdict) == (3, "refused")
     assert failure.reason.startswith("changed_row")
@@ -160,9 +165,9 @@ def test_a_leaf_that_left_the_branch_is_refused_at_the_fork(tmp_path: Path) -> N
     """INT-13."""
     database, file = tmp_path / "x.db", tmp_path / "t.jsonl"
     lines = [HEADER, entry("a", None, "one"), entry("b", "a", "two"), entry("c", "b", "three")]
-    ingest(str(database), [written(file, lines)], silent)
+    ingest(str(database), [written(file, lines)], quiet)
     before = canonical(stored(database))
-    found = ingest(str(database), [written(file, [*lines, entry("d", "a", "else")])], silent)
+    found = ingest(str(database), [written(file, [*lines, entry("d", "a", "else")])], quiet)
     (failure,) = found.failures
     assert (failure.line, failure.verdict) == (3, "refused")
     assert failure.reason.startswith("forked at entry a")
@@ -172,9 +177,9 @@ def test_a_leaf_that_left_the_branch_is_refused_at_the_fork(tmp_path: Path) -> N
 def test_a_side_branch_beside_the_leaf_is_stored_aside(tmp_path: Path) -> None:
     database, file = tmp_path / "x.db", tmp_path / "t.jsonl"
     lines = [HEADER, entry("a", None, "one"), entry("b", "a", "two")]
-    ingest(str(database), [written(file, lines)], silent)
+    ingest(str(database), [written(file, lines)], quiet)
     more = [entry("x", "a", "aside"), entry("c", "b", "three")]
-    found = ingest(str(database), [written(file, [*lines, *more])], silent)
+    found = ingest(str(database), [written(file, [*lines, *more])], quiet)
     assert (found.failures, found.added) == ((), 2)
     (log,) = stored(database).logs
     standings = {str(one.entry): one.standing for one in log.entries}
@@ -186,7 +191,7 @@ def test_a_side_branch_beside_the_leaf_is_stored_aside(tmp_path: Path) -> None:
 def test_a_malformed_line_anywhere_leaves_nothing_of_the_file(tmp_path: Path, bad: str) -> None:
     database, file = tmp_path / "x.db", tmp_path / "t.jsonl"
     lines = [*without_ids(*("text" for _ in range(600))), bad]
-    found = ingest(str(database), [written(file, lines), SMALL], silent)
+    found = ingest(str(database), [written(file, lines), SMALL], quiet)
     (failure,) = found.failures
     assert (failure.line, failure.verdict) == (602, "unusable")
     assert found.files == 1
@@ -196,9 +201,9 @@ def test_a_malformed_line_anywhere_leaves_nothing_of_the_file(tmp_path: Path, ba
 def test_batches_do_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However entries are cut into events, the same is stored."""
     whole, cut = tmp_path / "whole.db", tmp_path / "cut.db"
-    ingest(str(whole), [SMALL], silent)
+    ingest(str(whole), [SMALL], quiet)
     monkeypatch.setattr(storing, "BATCH_ROWS", 3)
-    ingest(str(cut), [SMALL], silent)
+    ingest(str(cut), [SMALL], quiet)
     assert canonical(stored(cut)) == canonical(stored(whole))
 
 
@@ -208,11 +213,11 @@ def test_a_refusal_in_a_later_batch_takes_the_file_back(
     """A file is one transaction, however many events it takes."""
     database, file = tmp_path / "x.db", tmp_path / "t.jsonl"
     lines = without_ids(*(f"text {number}" for number in range(20)))
-    ingest(str(database), [written(file, lines)], silent)
+    ingest(str(database), [written(file, lines)], quiet)
     before = canonical(stored(database))
     monkeypatch.setattr(storing, "BATCH_ROWS", 4)
     lines[-1] = lines[-1].replace("text", "other")
-    found = ingest(str(database), [written(file, [*lines, lines[1]])], silent)
+    found = ingest(str(database), [written(file, [*lines, lines[1]])], quiet)
     assert found.failures[0].line == len(lines)
     assert canonical(stored(database)) == before
 
@@ -239,7 +244,7 @@ def test_however_a_file_grows_each_line_is_stored_once(
         parents = [None, *(f"e{number}" for number in range(len(texts)))]
         lines = [HEADER, *(entry(f"e{at}", parents[at], text) for at, text in enumerate(texts))]
     for end in (*ends, len(lines), len(lines)):
-        found = ingest(str(database), [written(file, lines[: max(2, end)])], silent)
+        found = ingest(str(database), [written(file, lines[: max(2, end)])], quiet)
         assert found.failures == ()
     (log,) = stored(database).logs
     assert len(log.entries) == len(lines)
@@ -279,3 +284,84 @@ def test_a_database_of_another_program_is_refused_and_left_alone(tmp_path: Path)
     before = database.read_bytes()
     assert guarded(cli, ["ingest", str(SMALL), "--db", str(database)]) == 2
     assert database.read_bytes() == before
+
+
+ROWS = (entry("a", None, "one"), entry("b", "a", "two"), entry("c", "b", "three"))
+NEW_FORM = [HEADER, *ROWS]
+OLD_FORM = without_ids("one", "two", "three")
+REWRITTEN = {
+    "a line is inserted": ([*NEW_FORM[:2], entry("x", "a", "new"), *NEW_FORM[2:]], 3),
+    "a line is inserted at the front": ([HEADER, entry("x", None, "new"), *ROWS], 2),
+    "a line is removed": ([HEADER, ROWS[0], entry("c", "a", "three")], 3),
+    "lines change places": ([HEADER, entry("b", None, "two"), entry("a", "b", "one")], 2),
+    "an id is changed": ([HEADER, ROWS[0], entry("y", "a", "two"), entry("c", "y", "three")], 3),
+    "an old line is inserted": ([*OLD_FORM[:2], *without_ids("new")[1:], *OLD_FORM[2:]], 3),
+    "an old line is removed": ([*OLD_FORM[:2], OLD_FORM[3]], 3),
+}
+
+
+@pytest.mark.parametrize("what", REWRITTEN)
+def test_a_file_that_was_rewritten_is_refused_at_the_first_line(tmp_path: Path, what: str) -> None:
+    """INT-11, INT-13: a row keeps its place, and the line that has another is named."""
+    database, file = tmp_path / "x.db", tmp_path / "t.jsonl"
+    lines, line = REWRITTEN[what]
+    ingest(str(database), [written(file, OLD_FORM if "old" in what else NEW_FORM)], quiet)
+    before = canonical(stored(database))
+    (failure,) = ingest(str(database), [written(file, lines)], quiet).failures
+    assert (failure.line, failure.verdict) == (line, "refused")
+    assert canonical(stored(database)) == before
+
+
+def test_a_second_root_is_a_fork(tmp_path: Path) -> None:
+    database, file = tmp_path / "x.db", tmp_path / "t.jsonl"
+    ingest(str(database), [written(file, NEW_FORM)], quiet)
+    lines = [*NEW_FORM, entry("z", None, "from the beginning")]
+    (failure,) = ingest(str(database), [written(file, lines)], quiet).failures
+    assert failure.reason.startswith("forked at a new root")
+
+
+def test_a_shorter_file_adds_nothing_and_takes_nothing_away(tmp_path: Path) -> None:
+    """INT-22."""
+    database, file = tmp_path / "x.db", tmp_path / "t.jsonl"
+    ingest(str(database), [written(file, NEW_FORM)], quiet)
+    before = canonical(stored(database))
+    found = ingest(str(database), [written(file, NEW_FORM[:3])], quiet)
+    assert (found.failures, found.added) == ((), 0)
+    assert canonical(stored(database)) == before
+
+
+def test_a_file_that_does_not_exist_makes_no_database(tmp_path: Path) -> None:
+    database = tmp_path / "x.db"
+    (failure,) = ingest(str(database), [tmp_path / "nothing.jsonl"], quiet).failures
+    assert failure.verdict == "unusable"
+    assert not database.exists()
+
+
+@pytest.mark.parametrize("name", ["", ":memory:"])
+def test_a_database_that_would_not_be_kept_is_refused(name: str) -> None:
+    with pytest.raises(UnusableInput, match="names no file"):
+        ingest(name, [SMALL], quiet)
+
+
+def test_a_database_that_fails_half_way_is_reported_with_what_was_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first file is stored, the second is not, and there is one report of both."""
+    database, file = tmp_path / "x.db", written(tmp_path / "t.jsonl", NEW_FORM)
+    right = sqlite_intake.apply
+
+    def failing(db: apsw.Connection, event: intake.Event) -> intake.Outcome:
+        if isinstance(event, Take) and event.conversation == "s":
+            raise apsw.FullError("database or disk is full")
+        return right(db, event)
+
+    monkeypatch.setattr("plumbline.ingest.apply", failing)
+    found = ingest(str(database), [SMALL, file, SMALL], quiet)
+    assert (found.files, [one.verdict for one in found.failures]) == (1, ["unfinished"])
+    assert [one.conversation for one in stored(database).logs] == [SESSION]
+
+
+def test_a_path_that_is_not_unicode_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    code = guarded(cli, ["ingest", "\udcff.jsonl", "--db", "x.db", "--json"])
+    assert code == 2
+    capsys.readouterr()

@@ -468,9 +468,9 @@ def test_the_second_reading_says_what_the_strict_one_says(
         (b"\xef\xbb\xbf{}", "a byte order mark where a value is expected"),
         ('{"type":"label"}\r{"type":"label"}', "Extra data"),
         ('{"type":"message","type":"message"}', "the key 'type' stands twice"),
-        (r'{"type":"message","message":"\ud83d"}', "a lone surrogate"),
+        (r'{"type":"message","message":"\ud83d"}', "has no message"),
         ("[" * 65 + "]" * 65, "nested deeper than 64"),
-        ('{"type":"label","n":9007199254740992}', "beyond"),
+        (f'{{"type":"label","n":{"9" * 401}}}', "has more than 400 digits"),
         ('{"type":"label","n":NaN}', "NaN is not JSON"),
         ("[]", "not an object"),
         ("{}", "has no type"),
@@ -1055,3 +1055,24 @@ def test_a_history_ends_on_a_host_that_never_replaces() -> None:
             break
     assert kinds[RollBack] == 0
     assert kinds[Replace] > 20
+
+
+def test_what_other_programs_write_is_carried_along(tmp_path: Path) -> None:
+    """Integers of any size keep their digits, and half a surrogate pair is read as its escape."""
+    file = tmp_path / "t.jsonl"
+    message = r'{"role":"user","content":"cut \ud83d, whole \ud83d\ude00"}'
+    label = '{"type":"label","channel":1152921504606846976}'
+    header = '{"type":"session","id":"s"}'
+    file.write_text(f'{header}\n{{"type":"message","message":{message}}}\n{label}\n')
+    transcript = Transcript(file)
+    transcript.survey()
+    said = [entry.text for entry in transcript.entries()]
+    assert said[1] == "cut \\ud83d, whole \U0001f600"
+    assert '"channel":1152921504606846976' in said[2]
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(UnusableTranscript, match="not a regular file"):
+        Transcript(pipe).survey()

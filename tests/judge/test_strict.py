@@ -163,3 +163,17 @@ def test_what_is_not_json_is_refused_where_it_ends_to_be(text: bytes, offset: in
 )
 def test_a_text_made_to_be_slow_is_refused_all_the_same(text: bytes) -> None:
     assert isinstance(refusal(text), UnusableInput)
+
+
+def test_a_foreign_text_keeps_digits_and_halves_of_pairs() -> None:
+    text = rb'{"n": 123456789012345678901234567890, "x": 1.5, "t": "a\ud83d\\\ud83d\ud83d\ude00"}'
+    assert read(text, foreign=True) == {
+        "n": 123456789012345678901234567890,
+        "x": 1.5,
+        "t": "a\\ud83d\\\\ud83d\U0001f600",
+    }
+
+
+def test_a_foreign_integer_has_a_bound() -> None:
+    with pytest.raises(UnreadableJson, match="more than 400 digits"):
+        read(b"9" * 401, foreign=True)

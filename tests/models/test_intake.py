@@ -406,12 +406,26 @@ def test_rows_that_add_nothing_return_the_very_state(event: Take) -> None:
     assert after is HERE
 
 
-def test_a_row_that_the_same_event_left_without_a_place_casts_doubt() -> None:
-    """INT-10: its place was held by another id, so nobody can tell a row without an id from it."""
+def test_a_new_row_at_a_place_that_holds_another_is_refused() -> None:
+    """INT-11: a line was inserted, and those behind it have moved."""
     state = taken(MACHINE, opening(), taking(named(1), named(2), first=1))[0]
     assert isinstance(MACHINE.step(state, taking(named(2), bare(4), first=2))[1], Taken)
+    inserted = taking(named(1), named(3, 1), named(2), first=1)
+    assert MACHINE.step(state, inserted)[1] == refused(Reason.CHANGED_ROW, 1)
     moved = taking(named(3), bare(4), first=2)
-    assert MACHINE.step(state, moved)[1] == refused(Reason.UNDECIDABLE, 1)
+    assert MACHINE.step(state, moved)[1] == refused(Reason.CHANGED_ROW, 0)
+
+
+def test_a_known_row_at_another_place_of_its_source_is_refused() -> None:
+    """INT-11: a line was removed, or two have changed places; another source has other places."""
+    state = taken(MACHINE, opening(), taking(named(1), named(2), named(3), first=1))[0]
+    for first, rows in ((1, (named(2),)), (1, (named(1), named(3))), (2, (named(3), named(2)))):
+        outcome = MACHINE.step(state, taking(*rows, first=first))[1]
+        assert isinstance(outcome, Refused)
+        assert outcome.reason is Reason.CHANGED_ROW
+    elsewhere = taking(named(2), first=1, source="other")
+    assert MACHINE.step(state, elsewhere)[1] == Taken(fates=(Fate.KNOWN,), posted=None)
+    assert MACHINE.step(state, taking(named(3)))[1] == Taken(fates=(Fate.KNOWN,), posted=None)
 
 
 def test_a_tail_is_refused_before_its_beginning_and_taken_after_it() -> None:
@@ -452,11 +466,10 @@ def test_what_is_not_placed_is_stored_with_its_text_and_beside_the_context() -> 
     assert tip_of(entries(state)) == "e6"
 
 
-def test_a_place_that_is_taken_is_not_given_again() -> None:
-    """INT-1: the host dropped its first row, and the others moved up."""
-    state = taken(MACHINE, *WORLD, taking(named(4), named(6, 5), first=3))[0]
-    assert [one.place for one in entries(state)[-3:]] == [None, None, None]
-    assert stored(state).endswith("d5 d6")
+def test_every_row_with_a_place_keeps_it() -> None:
+    """INT-1, INT-6."""
+    state = taken(MACHINE, opening(), taking(named(1), named(2), first=1), taking(named(3)))[0]
+    assert [one.place for one in entries(state)] == [1, 2, None]
 
 
 def test_the_count_of_a_row_is_stored_as_it_was_given() -> None:
@@ -511,6 +524,7 @@ def fields(number: int, **values: object) -> Callable[[list[Entry]], Iterable[En
 BAD_STATES: tuple[tuple[str, State, str, str], ...] = (
     ("INT-1", kept(GOOD, fields(1, entry="e1")), "entry e1", "is stored 2 times"),
     ("INT-1", kept(GOOD, fields(1, place=1)), "source one, place 1", "holds 2 entries"),
+    ("INT-1", kept(GOOD, fields(1, entry=None, place=None)), "entry number 1", "neither an id"),
     ("INT-2", kept(GOOD, fields(3, message="m5")), "entry e5", "has a message or no text"),
     ("INT-2", kept(GOOD, fields(3, text=None)), "entry e5", "has a message or no text"),
     ("INT-2", kept(GOOD, fields(3, standing=ASIDE, text=None)), "entry e5", "or no text"),
@@ -834,7 +848,25 @@ BAD_STEPS: tuple[tuple[str, State, Event, Outcome, State, str, str], ...] = (
         "forked rows",
         "[], named [0]",
     ),
-    ("INT-13", TOOK, FORKED_ROW, refused(Reason.FORKED, 0), TOOK, "row 0", "fork None named"),
+    ("INT-13", TOOK, FORKED_ROW, refused(Reason.FORKED, 0), TOOK, "rows [0]", "fork None named"),
+    (
+        "INT-13",
+        TOOK,
+        taking(bare(9)),
+        refused(Reason.UNDECIDABLE, 0, fork="e1"),
+        TOOK,
+        "rows [0]",
+        "fork e1 named, not None",
+    ),
+    (
+        "INT-26",
+        TOOK,
+        taking(replace(named(3), tokens=-1)),
+        tokens.Refused(reason=tokens.Doubt.NEGATIVE_COUNT, index=7),
+        TOOK,
+        "as a whole",
+        "answered",
+    ),
     (
         "INT-14",
         RAW,

@@ -417,7 +417,7 @@ BAD_STATES: tuple[tuple[str, State, Witness], ...] = (
     (
         "TOK-2",
         replace(GOOD, ledgers=GOOD.ledgers[1:]),
-        Witness(table="messages", row="conversation c, message m1", found="has no count"),
+        Witness(table="conversations", row="conversation c", found="has no ledger"),
     ),
     (
         "TOK-2",
@@ -635,7 +635,7 @@ BAD_STEPS: tuple[tuple[str, State, Event, Outcome, State, str, str], ...] = (
         posted(APPENDED, 11, 0, 3, 14),
         WITH_ESTIMATE,
         "conversation c, message m4",
-        "-3 given, number None refused, not 0",
+        "-3 given, not refused, not number 0",
     ),
     (
         "TOK-10",
@@ -644,7 +644,7 @@ BAD_STEPS: tuple[tuple[str, State, Event, Outcome, State, str, str], ...] = (
         ordinals.Refused(reason=Reason.STALE_RANGE),
         RAW,
         "conversation c, summary s1",
-        "10000 given, number None refused, not 0",
+        "10000 given, not refused, not number 0",
     ),
     (
         "TOK-10",
@@ -653,7 +653,7 @@ BAD_STEPS: tuple[tuple[str, State, Event, Outcome, State, str, str], ...] = (
         Refused(reason=Doubt.ABSURD_COUNT, index=0),
         RAW,
         "conversation c, counts",
-        "None given, number 0 refused, not None",
+        "0 given, number 0 refused as absurd_count, not number None",
     ),
     (
         "TOK-10",
@@ -662,7 +662,7 @@ BAD_STEPS: tuple[tuple[str, State, Event, Outcome, State, str, str], ...] = (
         Refused(reason=Doubt.ABSURD_COUNT, index=2),
         RAW,
         "conversation c, message m5",
-        "-3 given, number 2 refused, not 1",
+        "-3 given, number 2 refused as absurd_count, not number 1",
     ),
     (
         "TOK-11",

@@ -12,8 +12,9 @@ messages at the end of the context, in one append.
 States    ``State``: a state of tokens, and a ``Log`` of entries for each conversation
 Events    those of tokens, ``Take`` and ``Reopen``
 Outcomes  those of tokens, ``Taken``, ``Reopened``, ``Refused``
-Clauses   INT-1 to INT-4 about states, INT-5 to INT-18 about steps, INT-19 to INT-25 about what is
-          reached, and those of tokens and ordinals, inherited; their predicates are in ``clauses``
+Clauses   INT-1 to INT-4 about states, INT-5 to INT-18 and INT-26 about steps, INT-19 to
+          INT-25 about what is reached, and those of tokens and ordinals, inherited; their
+          predicates are in ``clauses``, ``refusals`` and ``reaching``
 """
 
 from collections.abc import Callable

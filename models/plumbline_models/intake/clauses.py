@@ -8,26 +8,29 @@ from collections.abc import Callable, Iterator
 
 from plumbline_models import ordinals, tokens
 from plumbline_models.contract import Clause, StateClause, StepClause, Witness
-from plumbline_models.decisions.counting import Door, Measure, admitted
 from plumbline_models.intake.queries import (
     added,
     draft_of,
     entry_of,
-    is_same,
     log_of,
     place_of,
-    tip_of,
 )
 from plumbline_models.intake.reaching import about_reach
+from plumbline_models.intake.refusals import (
+    about_refusals,
+    expected_fates,
+    forgotten,
+    is_placed,
+    misfit,
+    witness_of,
+)
 from plumbline_models.intake.values import (
     Entry,
     Event,
     Fate,
     Log,
     Outcome,
-    Part,
     Place,
-    Reason,
     Refused,
     Reopen,
     Reopened,
@@ -39,7 +42,7 @@ from plumbline_models.intake.values import (
 )
 from plumbline_models.lifting import Seen, lifted
 from plumbline_models.ordinals.queries import find
-from plumbline_models.ordinals.values import Cause, Conversation, MessageId, MessageItem
+from plumbline_models.ordinals.values import Conversation, MessageId, MessageItem
 from plumbline_models.tokens.clauses import clauses as clauses_of_tokens
 
 
@@ -48,6 +51,7 @@ def clauses() -> tuple[Clause[State, Event, Outcome], ...]:
     own: tuple[Clause[State, Event, Outcome], ...] = (
         *_about_states(),
         *_about_steps(),
+        *about_refusals(),
         *about_reach(),
     )
     return (*own, *lifted(clauses_of_tokens(), AS_TOKENS))
@@ -58,8 +62,8 @@ def _about_states() -> tuple[StateClause[State], ...]:
         StateClause(
             id="INT-1",
             title="once",
-            sentence="An id of a host MUST name at most one entry of a conversation, and a place at"
-            " most one entry of its source.",
+            sentence="An id of a host MUST name at most one entry of a conversation, a place at"
+            " most one entry of its source, and every entry MUST have one of the two.",
             witnesses=_each(_once),
         ),
         StateClause(
@@ -100,9 +104,8 @@ def _about_steps() -> tuple[StepClause[State, Event, Outcome], ...]:
         StepClause(
             id="INT-6",
             title="as handed over",
-            sentence="The message of an added row that is placed MUST have its text, an added row"
-            " that is not placed MUST be stored with its text, and both with their role, their time"
-            " and their parts.",
+            sentence="The entry of an added row MUST have its source, its place, its role, its time"
+            " and its parts, and its text, which its message has when it is placed.",
             events=(Take,),
             outcomes=(Taken,),
             breaks=_as_handed_over,
@@ -134,56 +137,6 @@ def _about_steps() -> tuple[StepClause[State, Event, Outcome], ...]:
             events=(Take,),
             outcomes=(Taken,),
             breaks=_fates,
-            inert=True,
-        ),
-        StepClause(
-            id="INT-10",
-            title="undecidable",
-            sentence="Rows that have neither an id nor a place MUST be refused and named; so MUST,"
-            " unless an earlier row is refused, a row that seems new, has an id or a place alone,"
-            " and whose source has an entry that lacks just that.",
-            events=(Take,),
-            breaks=_undecidable,
-            inert=True,
-        ),
-        StepClause(
-            id="INT-11",
-            title="changed row",
-            sentence="A row that is stored with another digest, or with an id where it has none, or"
-            " without one where it has, MUST be refused and named, unless an earlier row is"
-            " refused.",
-            events=(Take,),
-            breaks=_changed_row,
-            inert=True,
-        ),
-        StepClause(
-            id="INT-12",
-            title="missing rows",
-            sentence="A new row before which one is missing, at the place before the first row of"
-            " the event or as the parent that it names, MUST be refused and named, unless an"
-            " earlier row is refused.",
-            events=(Take,),
-            breaks=_missing_rows,
-            inert=True,
-        ),
-        StepClause(
-            id="INT-13",
-            title="branch",
-            sentence="A new row on the branch whose parent is stored and is not the last entry of"
-            " the branch, and a row whose standing is not the stored one, MUST be refused, and its"
-            " parent named as the fork, unless an earlier row is refused.",
-            events=(Take,),
-            breaks=_branch,
-            inert=True,
-        ),
-        StepClause(
-            id="INT-14",
-            title="progress",
-            sentence="Rows of which none is undecidable, changed, behind a missing one, on another"
-            " branch or with misplaced parts, and whose new messages are fresh and believed, MUST"
-            " be taken.",
-            events=(Take,),
-            breaks=_progress,
             inert=True,
         ),
         StepClause(
@@ -230,7 +183,7 @@ def contained(
         return None if isinstance(outcome, Taken) else (event, outcome)
     if not isinstance(outcome, Taken) or outcome.posted is None:
         return None
-    drafts = tuple(draft_of(row) for row in added(event, outcome) if _is_placed(row))
+    drafts = tuple(draft_of(row) for row in added(event, outcome) if is_placed(row))
     return tokens.Append(conversation=event.conversation, messages=drafts), outcome.posted
 
 
@@ -258,10 +211,6 @@ AS_TOKENS: Seen[State, Event, Outcome, tokens.State, tokens.Event, tokens.Outcom
 """How intake is seen as tokens."""
 
 
-def _is_placed(row: Row) -> bool:
-    return row.standing is Standing.PLACED
-
-
 def _each(
     about: Callable[[Conversation, Log], Iterator[Witness]],
 ) -> Callable[[State], Iterator[Witness]]:
@@ -274,10 +223,6 @@ def _each(
     return over
 
 
-def _witness(log: Log, row: str, found: str) -> Witness:
-    return Witness(table="entries", row=f"conversation {log.conversation}, {row}", found=found)
-
-
 def _label(entry: Entry) -> str:
     if entry.entry is not None:
         return f"entry {entry.entry}"
@@ -288,55 +233,41 @@ def _once(at: Conversation, log: Log) -> Iterator[Witness]:
     del at
     ids = Counter(one.entry for one in log.entries if one.entry is not None)
     places = Counter((one.source, one.place) for one in log.entries if one.place is not None)
+    for number, one in enumerate(log.entries):
+        if one.entry is None and one.place is None:
+            yield witness_of(log, f"entry number {number}", "has neither an id nor a place")
     for entry, times in ids.items():
         if times > 1:
-            yield _witness(log, f"entry {entry}", f"is stored {times} times")
+            yield witness_of(log, f"entry {entry}", f"is stored {times} times")
     for (source, place), times in places.items():
         if times > 1:
-            yield _witness(log, f"source {source}, place {place}", f"holds {times} entries")
+            yield witness_of(log, f"source {source}, place {place}", f"holds {times} entries")
 
 
 def _message(at: Conversation, log: Log) -> Iterator[Witness]:
-    known = {one.id for one in at.messages} | _forgotten(at)
+    known = {one.id for one in at.messages} | forgotten(at)
     seen: set[MessageId] = set()
     for one in log.entries:
         if one.standing is not Standing.PLACED:
             if one.message is not None or one.text is None:
-                yield _witness(log, _label(one), "is not placed, and has a message or no text")
+                yield witness_of(log, _label(one), "is not placed, and has a message or no text")
         elif one.message is None or one.text is not None:
-            yield _witness(log, _label(one), "is placed, and has no message or a text of its own")
+            yield witness_of(log, _label(one), "is placed, and has no message or a text of its own")
         elif one.message in seen:
-            yield _witness(log, _label(one), f"message {one.message} is another entry's as well")
+            yield witness_of(log, _label(one), f"message {one.message} is another entry's as well")
         elif one.message not in known:
-            yield _witness(log, _label(one), f"message {one.message} was never stored here")
+            yield witness_of(log, _label(one), f"message {one.message} was never stored here")
         if one.message is not None:
             seen.add(one.message)
-
-
-def _forgotten(at: Conversation) -> set[MessageId]:
-    return {
-        loss.item.id
-        for loss in at.losses
-        if loss.cause is Cause.FORGOTTEN and isinstance(loss.item, MessageItem)
-    }
 
 
 def _parts(at: Conversation, log: Log) -> Iterator[Witness]:
     texts = {one.id: one.text for one in at.messages}
     for one in log.entries:
         text = one.text if one.message is None else texts.get(one.message)
-        fault = None if text is None else _misfit(one.parts, len(text))
+        fault = None if text is None else misfit(one.parts, len(text))
         if fault is not None:
-            yield _witness(log, _label(one), fault)
-
-
-def _misfit(parts: tuple[Part, ...], length: int) -> str | None:
-    reached = 0
-    for number, part in enumerate(parts):
-        if part.start < reached:
-            return f"part {number} begins at {part.start}, inside the one before"
-        reached = part.start + part.length
-    return f"its parts reach to {reached} of {length} code points" if reached > length else None
+            yield witness_of(log, _label(one), fault)
 
 
 def _order(at: Conversation, log: Log) -> Iterator[Witness]:
@@ -345,7 +276,9 @@ def _order(at: Conversation, log: Log) -> Iterator[Witness]:
     for one in log.entries:
         sequence = None if one.message is None else sequences.get(one.message)
         if sequence is not None and sequence < reached:
-            yield _witness(log, _label(one), f"message number {sequence} follows number {reached}")
+            yield witness_of(
+                log, _label(one), f"message number {sequence} follows number {reached}"
+            )
         reached = reached if sequence is None else max(reached, sequence)
 
 
@@ -357,7 +290,7 @@ def _stored(before: State, event: Event, outcome: Outcome, after: State) -> Witn
         place = place_of(event, index)
         agreeing = sum(_agrees(one, event, row, place) for one in log.entries)
         if agreeing != 1:
-            return _witness(log, _named(row, index), f"has {agreeing} entries that agree with it")
+            return witness_of(log, _named(row, index), f"has {agreeing} entries that agree with it")
     return None
 
 
@@ -389,15 +322,14 @@ def _as_handed_over(before: State, event: Event, outcome: Outcome, after: State)
     at = find(after.ledger.lists, event.conversation)
     texts = {} if at is None else {one.id: one.text for one in at.messages}
     for index, (row, fate) in enumerate(zip(event.rows, outcome.fates, strict=False)):
-        if fate is Fate.KNOWN:
-            continue
-        one = entry_of(log.entries, event.source, row, place_of(event, index))
+        place = place_of(event, index)
+        one = None if fate is Fate.KNOWN else entry_of(log.entries, event.source, row, place)
         if one is None:
             continue
         said = one.text if one.message is None else texts.get(one.message)
-        as_handed = (row.role, row.text, row.time, row.parts)
-        if (one.role, said, one.time, one.parts) != as_handed:
-            return _witness(log, _named(row, index), "is not stored as it was handed over")
+        stored = (one.source, one.place, one.role, said, one.time, one.parts)
+        if stored != (event.source, place, row.role, row.text, row.time, row.parts):
+            return witness_of(log, _named(row, index), "is not stored as it was handed over")
     return None
 
 
@@ -409,13 +341,13 @@ def _placed(before: State, event: Event, outcome: Outcome, after: State) -> Witn
     then = find(after.ledger.lists, event.conversation)
     was = [] if at is None else [entry.item for entry in at.context]
     now = [] if then is None else [entry.item for entry in then.context]
-    new = [MessageItem(id=row.message) for row in added(event, outcome) if _is_placed(row)]
+    new = [MessageItem(id=row.message) for row in added(event, outcome) if is_placed(row)]
     if now != [*was, *new]:
-        return _witness(log, "context", f"{len(now)} items, {len(was)} and {len(new)} expected")
+        return witness_of(log, "context", f"{len(now)} items, {len(was)} and {len(new)} expected")
     if (outcome.posted is None) == bool(new):
-        return _witness(log, "posted", f"{len(new)} messages, and the append is not reported")
+        return witness_of(log, "posted", f"{len(new)} messages, and the append is not reported")
     if Fate.ADDED in outcome.fates and not new and before.ledger != after.ledger:
-        return _witness(log, "ledger", "was changed by rows that are not placed")
+        return witness_of(log, "ledger", "was changed by rows that are not placed")
     return None
 
 
@@ -430,7 +362,7 @@ def _known(before: State, event: Event, outcome: Outcome, after: State) -> Witne
     ):
         return None
     del outcome
-    return _witness(log, "as a whole", f"{len(event.rows)} known rows changed the state")
+    return witness_of(log, "as a whole", f"{len(event.rows)} known rows changed the state")
 
 
 def _fates(before: State, event: Event, outcome: Outcome, after: State) -> Witness | None:
@@ -438,169 +370,17 @@ def _fates(before: State, event: Event, outcome: Outcome, after: State) -> Witne
     assert isinstance(outcome, Taken)
     log, then = log_of(before, event.conversation), log_of(after, event.conversation)
     if len(outcome.fates) != len(event.rows):
-        return _witness(log, "fates", f"{len(outcome.fates)} for {len(event.rows)} rows")
+        return witness_of(log, "fates", f"{len(outcome.fates)} for {len(event.rows)} rows")
     told, new = outcome.fates.count(Fate.ADDED), len(then.entries) - len(log.entries)
     if new != told:
-        return _witness(log, "fates", f"{told} rows added, {new} entries new")
-    for index, (found, fate) in enumerate(zip(_expected(log, event), outcome.fates, strict=True)):
+        return witness_of(log, "fates", f"{told} rows added, {new} entries new")
+    for index, (found, fate) in enumerate(
+        zip(expected_fates(log, event), outcome.fates, strict=True)
+    ):
         if found is not fate:
             row = _named(event.rows[index], index)
-            return _witness(log, row, f"is reported as {fate.value} and was not")
+            return witness_of(log, row, f"is reported as {fate.value} and was not")
     return None
-
-
-def _expected(log: Log, event: Take) -> Iterator[Fate]:
-    """Yield the fate of each row: a row that is added is known to the rows behind it."""
-    entries = list(log.entries)
-    for index, row in enumerate(event.rows):
-        place = place_of(event, index)
-        stored = entry_of(entries, event.source, row, place)
-        yield Fate.ADDED if stored is None else Fate.KNOWN
-        if stored is None:
-            entries.append(_as_entry(entries, event, row, place))
-
-
-def _lost(event: Take) -> tuple[int, ...]:
-    return tuple(
-        index for index, row in enumerate(event.rows) if row.entry is None and event.first is None
-    )
-
-
-def _undecidable(before: State, event: Event, outcome: Outcome, after: State) -> Witness | None:
-    del after
-    assert isinstance(event, Take)
-    lost = _lost(event)
-    if find(before.ledger.lists, event.conversation) is None:
-        return None
-    if not lost:
-        return _refused_for(Reason.UNDECIDABLE, before, event, outcome)
-    named = outcome.rows if isinstance(outcome, Refused) else ()
-    if named == lost and isinstance(outcome, Refused) and outcome.reason is Reason.UNDECIDABLE:
-        return None
-    log = log_of(before, event.conversation)
-    return _witness(log, "undecidable rows", f"{list(lost)}, named {list(named)}")
-
-
-def _first_fault(before: State, event: Take) -> tuple[Reason, int, Entry | None] | None:
-    """Return the first row that cannot be taken: rows go naively into a growing list."""
-    entries = list(log_of(before, event.conversation).entries)
-    for index, row in enumerate(event.rows):
-        place = place_of(event, index)
-        stored = entry_of(entries, event.source, row, place)
-        if stored is not None:
-            if not is_same(stored, row):
-                return Reason.CHANGED_ROW, index, stored
-            if stored.standing is not row.standing:
-                return Reason.FORKED, index, stored
-            continue
-        reason = _fault_of_new(entries, event, index)
-        if reason is not None:
-            return reason, index, None
-        entries.append(_as_entry(entries, event, row, place))
-    return None
-
-
-def _fault_of_new(entries: list[Entry], event: Take, index: int) -> Reason | None:
-    row, place = event.rows[index], place_of(event, index)
-    listed = [one for one in entries if one.source == event.source]
-    if row.entry is None and None in {one.place for one in listed}:
-        return Reason.UNDECIDABLE
-    if row.entry is not None and place is None and None in {one.entry for one in listed}:
-        return Reason.UNDECIDABLE
-    follows = place is None or place == 1 or place - 1 in {one.place for one in listed}
-    if index == 0 and not follows:
-        return Reason.MISSING_ROWS
-    if row.parent is not None and row.parent not in {one.entry for one in entries}:
-        return Reason.MISSING_ROWS
-    if _misfit(row.parts, len(row.text)) is not None:
-        return Reason.MISPLACED_PARTS
-    on_branch = row.standing is not Standing.ASIDE and row.parent is not None
-    return Reason.FORKED if on_branch and tip_of(entries) != row.parent else None
-
-
-def _as_entry(entries: list[Entry], event: Take, row: Row, place: Place | None) -> Entry:
-    held = {one.place for one in entries if one.source == event.source}
-    return Entry(
-        source=event.source,
-        entry=row.entry,
-        place=None if place in held else place,
-        standing=row.standing,
-        digest=row.digest,
-        role=row.role,
-        message=None,
-        text=None,
-        parts=(),
-    )
-
-
-def _refused_for(reason: Reason, before: State, event: Take, outcome: Outcome) -> Witness | None:
-    """Return a witness unless the outcome refuses for ``reason`` exactly when it must."""
-    if _lost(event) or find(before.ledger.lists, event.conversation) is None:
-        return None
-    fault = _first_fault(before, event)
-    expected = (fault[1],) if fault is not None and fault[0] is reason else ()
-    named = outcome.rows if isinstance(outcome, Refused) and outcome.reason is reason else ()
-    if named == expected:
-        return None
-    log = log_of(before, event.conversation)
-    return _witness(log, f"{reason.value} rows", f"{list(expected)}, named {list(named)}")
-
-
-def _changed_row(before: State, event: Event, outcome: Outcome, after: State) -> Witness | None:
-    del after
-    assert isinstance(event, Take)
-    return _refused_for(Reason.CHANGED_ROW, before, event, outcome)
-
-
-def _missing_rows(before: State, event: Event, outcome: Outcome, after: State) -> Witness | None:
-    del after
-    assert isinstance(event, Take)
-    return _refused_for(Reason.MISSING_ROWS, before, event, outcome)
-
-
-def _branch(before: State, event: Event, outcome: Outcome, after: State) -> Witness | None:
-    del after
-    assert isinstance(event, Take)
-    witness = _refused_for(Reason.FORKED, before, event, outcome)
-    if witness is not None or not isinstance(outcome, Refused):
-        return witness
-    if outcome.reason is Reason.FORKED and outcome.fork != event.rows[outcome.rows[0]].parent:
-        log = log_of(before, event.conversation)
-        return _witness(log, f"row {outcome.rows[0]}", f"fork {outcome.fork} named")
-    return None
-
-
-def _progress(before: State, event: Event, outcome: Outcome, after: State) -> Witness | None:
-    del after
-    assert isinstance(event, Take)
-    at = find(before.ledger.lists, event.conversation)
-    if isinstance(outcome, Taken) or at is None:
-        return None
-    if _lost(event) or _first_fault(before, event) is not None or not _fresh(before, event):
-        return None
-    log = log_of(before, event.conversation)
-    return _witness(log, "as a whole", f"{len(event.rows)} rows were not taken")
-
-
-def _fresh(before: State, event: Take) -> bool:
-    """Tell whether the messages that the event would add have fresh ids and believed counts."""
-    log = log_of(before, event.conversation)
-    new: dict[object, Row] = {}
-    for index, row in enumerate(event.rows):
-        place = place_of(event, index)
-        if _is_placed(row) and entry_of(log.entries, event.source, row, place) is None:
-            new.setdefault(row.entry if row.entry is not None else place, row)
-    used = {
-        message
-        for one in before.ledger.lists.conversations
-        for message in ({stored.id for stored in one.messages} | _forgotten(one))
-    }
-    ids = [row.message for row in new.values()]
-    believed = all(
-        admitted(Door.GUARDED, Measure.CODE_POINTS, row.text, row.tokens).doubt is None
-        for row in new.values()
-    )
-    return believed and len(set(ids)) == len(ids) and not used & set(ids)
 
 
 def _entries_stay(before: State, event: Event, outcome: Outcome, after: State) -> Witness | None:
@@ -611,7 +391,7 @@ def _entries_stay(before: State, event: Event, outcome: Outcome, after: State) -
         kept = log_of(after, log.conversation).entries
         for number, one in enumerate(log.entries):
             if number >= len(kept) or kept[number] != one:
-                return _witness(log, _label(one), "is not what was stored")
+                return witness_of(log, _label(one), "is not what was stored")
     return None
 
 

@@ -51,7 +51,7 @@ def entry_of(
 ) -> Entry | None:
     """Return the stored entry that a row is: by its id, else by its place; None when it is new.
 
-    A place decides only where the row or the entry has no id: two ids are two entries.
+    A place decides only where the row or the entry has no id.
     """
     for one in entries:
         if row.entry is not None and one.entry == row.entry:
@@ -79,9 +79,11 @@ def has(entries: Sequence[Entry], entry: EntryId) -> bool:
     return any(one.entry == entry for one in entries)
 
 
-def is_same(stored: Entry, row: Row) -> bool:
-    """Tell whether a row is, byte for byte, the one that was stored, and named as it was."""
-    return stored.digest == row.digest and (stored.entry is None) == (row.entry is None)
+def is_same(stored: Entry, source: SourceId, row: Row, place: Place | None) -> bool:
+    """Tell whether a row is, byte for byte, the one that was stored, named and placed as it was."""
+    if stored.digest != row.digest or (stored.entry is None) != (row.entry is None):
+        return False
+    return stored.source != source or None in (stored.place, place) or stored.place == place
 
 
 def tip_of(entries: Sequence[Entry]) -> EntryId | None:

@@ -106,6 +106,10 @@ def _takes(here: ConversationId, scope: Scope) -> Iterator[Event]:
         row(here, 2, ids=True), standing=Standing.CARRIED, role="label", text="kept", parts=()
     )
     yield Take(conversation=here, source=ONE, rows=(label,))
+    if scope.rows == 2:  # noqa: PLR2004 - the third row comes in the next list
+        return
+    mixed = (rows[0], label, _aside(here), row(here, 3, ids=True))
+    yield Take(conversation=here, source=ONE, rows=mixed)
     yield Take(conversation=here, source=ONE, rows=(_aside(here),))
 
 
@@ -143,6 +147,8 @@ def _refusals(here: ConversationId, scope: Scope) -> Iterator[Event]:
     yield Take(conversation=here, source=ONE, rows=(far,), first=Place(scope.rows + 2))
     doubted = replace(first, tokens=ABSURD)
     yield Take(conversation=here, source=ONE, rows=(doubted,), first=Place(1))
+    second = replace(row(here, 2, ids=scope.ids), tokens=ABSURD)
+    yield Take(conversation=here, source=ONE, rows=(first, second), first=Place(1))
     negative = replace(first, tokens=-1)
     yield Take(conversation=here, source=ONE, rows=(negative,), first=Place(1))
     parts = (Part(kind="text", start=1, length=len(first.text)),)

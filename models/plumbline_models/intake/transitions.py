@@ -74,7 +74,7 @@ def _take(rules: Rules, state: State, event: Take) -> tuple[State, Outcome]:
             return state, Refused(reason=reason, rows=(index,), fork=fork)
         fates.append(Fate.ADDED if stored is None else Fate.KNOWN)
         if stored is None:
-            entries = (*entries, _entry(entries, event, row, place))
+            entries = (*entries, _entry(event, row, place))
     placed = [
         index
         for index, row in enumerate(event.rows)
@@ -96,9 +96,11 @@ def _reason(
     """Return the first reason of the chapter's list that holds for a row, or None."""
     row, place = event.rows[index], place_of(event, index)
     if stored is not None:
-        if not is_same(stored, row):
+        if not is_same(stored, event.source, row, place):
             return Reason.CHANGED_ROW
         return Reason.FORKED if stored.standing is not row.standing else None
+    if at_place(entries, event.source, place) is not None:
+        return Reason.CHANGED_ROW
     if is_doubtful(entries, event.source, row, place):
         return Reason.UNDECIDABLE
     if index == 0 and place is not None and place > 1:
@@ -114,13 +116,12 @@ def _reason(
     return None if tip_of(entries) == row.parent else Reason.FORKED
 
 
-def _entry(entries: tuple[Entry, ...], event: Take, row: Row, place: Place | None) -> Entry:
+def _entry(event: Take, row: Row, place: Place | None) -> Entry:
     placed = row.standing is Standing.PLACED
-    free = at_place(entries, event.source, place) is None
     return Entry(
         source=event.source,
         entry=row.entry,
-        place=place if free else None,
+        place=place,
         standing=row.standing,
         digest=row.digest,
         role=row.role,

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from plumbline_models import ordinals
 from plumbline_models.contract import Clause, SometimesClause, StateClause, StepClause, Witness
-from plumbline_models.decisions.counting import Measure, estimate, least, most
+from plumbline_models.decisions.counting import Doubt, Measure, estimate, least, most
 from plumbline_models.decisions.limits import Regime
 from plumbline_models.lifting import Seen, lifted
 from plumbline_models.ordinals.clauses import clauses as clauses_of_ordinals
@@ -66,9 +66,9 @@ def _about_states(measured: Estimate) -> tuple[StateClause[State], ...]:
         StateClause(
             id="TOK-2",
             title="one count",
-            sentence="Every stored message and every stored summary MUST have exactly one count,"
-            " and nothing else MUST have one.",
-            witnesses=_each(_one_count),
+            sentence="Every conversation MUST have a ledger, every stored message and every stored"
+            " summary exactly one count in it, and nothing else MUST have one.",
+            witnesses=_counted_once,
         ),
         StateClause(
             id="TOK-3",
@@ -130,8 +130,8 @@ def _about_steps() -> tuple[StepClause[State, Event, Outcome], ...]:
         StepClause(
             id="TOK-10",
             title="doubt",
-            sentence="A count that is negative, or absurd for its text, MUST be refused, naming the"
-            " first such text, and no other count is.",
+            sentence="A count that is negative, or absurd for its text, MUST be refused as such,"
+            " naming the first such text, and no other count is.",
             events=(Append, Replace),
             breaks=_doubt,
             inert=True,
@@ -314,6 +314,14 @@ def _total(at: Conversation, ledger: Ledger) -> Iterator[Witness]:
         )
 
 
+def _counted_once(state: State) -> Iterator[Witness]:
+    kept = {ledger.conversation for ledger in state.ledgers}
+    for at in state.lists.conversations:
+        if at.id not in kept:
+            yield Witness(table="conversations", row=f"conversation {at.id}", found="has no ledger")
+    yield from _each(_one_count)(state)
+
+
 def _one_count(at: Conversation, ledger: Ledger) -> Iterator[Witness]:
     stored = texts_of(at)
     counted = Counter(count.item for count in ledger.counts)
@@ -445,12 +453,19 @@ def _doubt(before: State, event: Event, outcome: Outcome, after: State) -> Witne
         for index, (item, text, given) in enumerate(_brought(event))
         if given and not _believed(text, given)
     ]
-    index, item, given = doubted[0] if doubted else (None, None, None)
-    named = outcome.index if isinstance(outcome, Refused) else None
-    if index == named:
+    index, item, given = doubted[0] if doubted else (None, None, 0)
+    named = (outcome.index, outcome.reason) if isinstance(outcome, Refused) else (None, None)
+    reason = Doubt.NEGATIVE_COUNT if given < 0 else Doubt.ABSURD_COUNT
+    if named == (index, None if index is None else reason):
         return None
     row = "counts" if item is None else label(item)
-    return _witness(ledger, "", row, f"{given} given, number {named} refused, not {index}")
+    return _witness(ledger, "", row, f"{given} given, {_said(outcome)}, not number {index}")
+
+
+def _said(outcome: Outcome) -> str:
+    if not isinstance(outcome, Refused):
+        return "not refused"
+    return f"number {outcome.index} refused as {outcome.reason.value}"
 
 
 def _counts_stay(before: State, event: Event, outcome: Outcome, after: State) -> Witness | None:

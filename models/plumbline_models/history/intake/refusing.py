@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from plumbline_models import ordinals
+from plumbline_models import ordinals, tokens
 from plumbline_models.history import CONSTRUCTED, Variant
 from plumbline_models.history.intake.making import (
     IDS,
@@ -24,7 +24,7 @@ from plumbline_models.history.intake.making import (
     standing,
     stepping,
 )
-from plumbline_models.intake.queries import has, log_of
+from plumbline_models.intake.queries import entry_of, has, log_of, place_of
 from plumbline_models.intake.scope import ONE, row
 from plumbline_models.intake.values import (
     Entry,
@@ -190,6 +190,20 @@ def _kept_before(state: State, event: Event) -> tuple[State, Outcome]:
     return right(state, replace(event, rows=event.rows[: outcome.rows[0]]))[0], outcome
 
 
+def _counting_messages(state: State, event: Event) -> tuple[State, Outcome]:
+    """Name a count by its place among the messages that are appended, and not among the rows."""
+    after, outcome = right(state, event)
+    if not isinstance(event, Take) or not isinstance(outcome, tokens.Refused):
+        return after, outcome
+    entries = log_of(state, event.conversation).entries
+    before = [
+        row
+        for index, row in enumerate(event.rows[: outcome.index])
+        if entry_of(entries, event.source, row, place_of(event, index)) is None
+    ]
+    return after, replace(outcome, index=sum(row.standing is Standing.PLACED for row in before))
+
+
 VARIANTS: tuple[IntakeVariant, ...] = (
     Variant(
         name="FIRST_NAMED",
@@ -328,6 +342,16 @@ VARIANTS: tuple[IntakeVariant, ...] = (
         source="lossless-claw PR #295",
         story="Every row is committed by itself. The rows before the one that is refused stay"
         " stored, and the caller is told that the list was not taken.",
+        scope=IDS,
+        sole=True,
+    ),
+    Variant(
+        name="MESSAGE_NAMED",
+        machine=stepping("MESSAGE_NAMED", _counting_messages),
+        breaks="INT-26",
+        source=CONSTRUCTED,
+        story="The refusal of a count is passed on as the append said it, so it names another row"
+        " wherever rows before it are known.",
         scope=IDS,
         sole=True,
     ),

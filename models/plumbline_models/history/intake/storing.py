@@ -16,6 +16,7 @@ from plumbline_models.history.intake.making import (
     after_taking,
     answering,
     here,
+    instead_of_refusing,
     logged,
     new_entries,
     offered,
@@ -35,6 +36,8 @@ from plumbline_models.intake.values import (
     Outcome,
     Part,
     Place,
+    Reason,
+    Refused,
     Reopen,
     SourceId,
     Standing,
@@ -59,6 +62,14 @@ def _place_kept(before: State, after: State, event: Take, outcome: Taken) -> Sta
     return new_entries(
         before, after, event, lambda one: replace(one, place=Place(places[one.entry]))
     )
+
+
+def _beside(state: State, event: Take, refusal: Refused) -> tuple[State, Outcome]:
+    """Take what is new at a place that holds another, and store it at that place too."""
+    after, outcome = right(state, replace(event, first=None))
+    if not isinstance(outcome, Taken) or outcome.fates != (Fate.ADDED,):
+        return state, refusal
+    return _place_kept(state, after, event, outcome), outcome
 
 
 def _shifted(at: ConversationId) -> Iterator[Event]:
@@ -282,7 +293,9 @@ def _in_every_log(before: State, after: State, event: Take, outcome: Taken) -> S
 VARIANTS: tuple[IntakeVariant, ...] = (
     Variant(
         name="PLACE_TWICE",
-        machine=offered(stepping("PLACE_TWICE", after_taking(_place_kept)), _shifted),
+        machine=offered(
+            stepping("PLACE_TWICE", instead_of_refusing(Reason.CHANGED_ROW, _beside)), _shifted
+        ),
         breaks="INT-1",
         source=CONSTRUCTED,
         story="A host drops the first row of its list and all others move up. Each is stored at the"
@@ -464,7 +477,6 @@ VARIANTS: tuple[IntakeVariant, ...] = (
         source="hermes-lcm #512",
         story="The host writes down the summary that it was given as a row of the user.",
         scope=COVERED,
-        sole=True,
     ),
     Variant(
         name="IN_EVERY_LOG",
