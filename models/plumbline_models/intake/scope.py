@@ -106,11 +106,11 @@ def _takes(here: ConversationId, scope: Scope) -> Iterator[Event]:
         row(here, 2, ids=True), standing=Standing.CARRIED, role="label", text="kept", parts=()
     )
     yield Take(conversation=here, source=ONE, rows=(label,))
+    yield Take(conversation=here, source=ONE, rows=(_aside(here),))
     if scope.rows == 2:  # noqa: PLR2004 - the third row comes in the next list
         return
     mixed = (rows[0], label, _aside(here), row(here, 3, ids=True))
     yield Take(conversation=here, source=ONE, rows=mixed)
-    yield Take(conversation=here, source=ONE, rows=(_aside(here),))
 
 
 def _aside(here: ConversationId) -> Row:
