@@ -1,15 +1,22 @@
 """Connections, transactions, versions, stored answers: what every machine over SQLite stands on."""
 
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import apsw
+from msgspec import Struct
 
 from plumbline.schema import MIGRATIONS
 from plumbline_spec.codec import canonical, digest
-from plumbline_spec.errors import CouldNotFinish, PlumblineError, RequestReused, UnusableInput
+from plumbline_spec.errors import (
+    CouldNotFinish,
+    OutcomeUnknown,
+    PlumblineError,
+    RequestReused,
+    UnusableInput,
+)
 from plumbline_spec.host import RequestId
 
 E = TypeVar("E")
@@ -17,7 +24,41 @@ O = TypeVar("O")  # noqa: E741 - the letters of the contract
 
 BUSY_TIMEOUT_MS = 30_000
 MEMORY = ":memory:"
-SYNCHRONOUS_FULL = 2
+OFF, NORMAL, FULL, EXTRA = range(4)
+"""The levels of ``PRAGMA synchronous``."""
+
+
+class Durability(Struct, frozen=True):
+    """A journal mode, and the level of ``PRAGMA synchronous``."""
+
+    journal_mode: str
+    synchronous: int
+
+
+WRITE_AHEAD = Durability("wal", FULL)
+ROLLBACK = Durability("delete", EXTRA)
+SHIPPED = (WRITE_AHEAD, ROLLBACK)
+"""What Plumbline promises durability with: the first, or where a file system has no shared memory
+for its index, the second (``spec/faults.md``)."""
+
+
+def wait_for_others(db: apsw.Connection) -> None:
+    """Let a connection wait while another holds the database."""
+    db.set_busy_timeout(BUSY_TIMEOUT_MS)
+
+
+class Opening(Struct, frozen=True, kw_only=True):
+    """How a database is opened. The default is what ships; the judge's engines ask for more."""
+
+    vfs: str | None = None
+    """The name of a VFS; None for the default one."""
+    durability: Durability | None = None
+    """None for the first of ``SHIPPED`` that the file system keeps."""
+    attend: Callable[[apsw.Connection], None] = wait_for_others
+    """Called with a new connection before its first statement: how it waits, who watches it."""
+
+
+USUAL = Opening()
 
 
 class SettingNotKept(PlumblineError):  # noqa: N818 - named for what happened
@@ -37,28 +78,34 @@ class SettingNotKept(PlumblineError):  # noqa: N818 - named for what happened
 
 
 def open_database(
-    path: str, migrations: tuple[str, ...] = MIGRATIONS, *, create: bool = True
+    path: str,
+    migrations: tuple[str, ...] = MIGRATIONS,
+    *,
+    create: bool = True,
+    opening: Opening = USUAL,
 ) -> apsw.Connection:
     """Open or create a Plumbline database and bring it to the current version.
 
-    WAL with ``synchronous=FULL`` and foreign keys, each read back. Raises ``UnusableInput`` for a
-    file that cannot be opened, is not a Plumbline database or has a newer version, and without
+    WAL with ``synchronous=FULL``, or where there is no WAL a rollback journal with
+    ``synchronous=EXTRA``, and foreign keys; each read back. Raises ``UnusableInput`` for a file
+    that cannot be opened, is not a Plumbline database or has a newer version, and without
     ``create`` for one that is not there or is empty, and leaves it as it was; raises
     ``SettingNotKept``, ``CouldNotFinish`` when the file stayed busy, ``apsw.Error``.
     """
+    if not path:
+        raise UnusableInput("a database without a name keeps nothing; name a file")
     try:
         flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
-        db = apsw.Connection(path, flags=flags)
+        db = apsw.Connection(path, flags=flags, vfs=opening.vfs)
     except apsw.CantOpenError as error:
         raise UnusableInput(f"{path} cannot be opened ({error}); name a file") from error
     try:
-        db.set_busy_timeout(BUSY_TIMEOUT_MS)
-        db.transaction_mode = "IMMEDIATE"
+        opening.attend(db)
         # A log that was left behind is not moved into a file that is refused.
         db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int(Path(f"{path}-wal").exists()))
         _recognise(db, path, len(migrations), create=create)
         db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
-        _settle(db, path)
+        _settle(db, path, opening.durability)
         _migrate(db, path, migrations)
     except apsw.BusyError as error:
         db.close()
@@ -75,18 +122,29 @@ def _busy() -> CouldNotFinish:
     )
 
 
-def _settle(db: apsw.Connection, path: str) -> None:
-    wanted: dict[str, str | int] = {
-        "journal_mode": "memory" if path == MEMORY else "wal",
-        "synchronous": SYNCHRONOUS_FULL,
-        "foreign_keys": 1,
-        "trusted_schema": 0,
-    }
-    for setting, value in wanted.items():
-        db.pragma(setting, value)
-        answered: object = db.pragma(setting)
-        if answered != value:
-            raise SettingNotKept(setting, value, answered)
+def _settle(db: apsw.Connection, path: str, asked: Durability | None) -> None:
+    if asked is not None:
+        wanted = asked
+    else:
+        wanted = Durability("memory", FULL) if path == MEMORY else _kept_by(db)
+    _set(db, "journal_mode", wanted.journal_mode)
+    _set(db, "synchronous", wanted.synchronous)
+    _set(db, "foreign_keys", 1)
+    _set(db, "trusted_schema", 0)
+
+
+def _kept_by(db: apsw.Connection) -> Durability:
+    """Return the first of what ships that this file system can keep."""
+    db.pragma("journal_mode", WRITE_AHEAD.journal_mode)
+    answered: object = db.pragma("journal_mode")
+    return WRITE_AHEAD if answered == WRITE_AHEAD.journal_mode else ROLLBACK
+
+
+def _set(db: apsw.Connection, setting: str, value: str | int) -> None:
+    db.pragma(setting, value)
+    answered: object = db.pragma(setting)
+    if answered != value:
+        raise SettingNotKept(setting, value, answered)
 
 
 def version_of(db: apsw.Connection) -> int:
@@ -143,10 +201,75 @@ def transaction(db: apsw.Connection) -> Generator[None]:
     """Run a block in one transaction: committed on success, rolled back when anything is raised.
 
     The outermost begins IMMEDIATE, so no writer is refused half-way; inside another it is a
-    savepoint.
+    savepoint. Raises ``OutcomeUnknown`` when the COMMIT itself ends in an error, but for one that
+    says that another holds the database: then nothing was done.
     """
-    with db:
+    if db.in_transaction:
+        with _savepoint(db):
+            yield
+        return
+    db.execute("BEGIN IMMEDIATE")
+    try:
         yield
+    except BaseException:
+        _take_back(db)
+        raise
+    try:
+        db.execute("COMMIT")
+    except apsw.BusyError:
+        _take_back(db)
+        raise
+    except (apsw.Error, MemoryError) as error:
+        _take_back(db)
+        raise OutcomeUnknown(str(error)) from error
+
+
+@contextmanager
+def _savepoint(db: apsw.Connection) -> Generator[None]:
+    db.execute("SAVEPOINT inner")
+    try:
+        yield
+    except BaseException:
+        # SQLite ends the whole transaction by itself for some errors of the environment.
+        if db.in_transaction:
+            db.execute("ROLLBACK TO inner; RELEASE inner")
+        raise
+    db.execute("RELEASE inner")
+
+
+def _take_back(db: apsw.Connection) -> None:
+    """Roll back what is open; an error of the roll-back does not hide the one before it."""
+    with suppress(apsw.Error):
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+
+
+@contextmanager
+def snapshot(db: apsw.Connection) -> Generator[None]:
+    """Run a block that reads, so that all of it reads one state of the database."""
+    if db.in_transaction:
+        yield
+        return
+    db.execute("BEGIN DEFERRED")
+    try:
+        yield
+    finally:
+        _take_back(db)
+
+
+class Answer(Protocol):
+    """How a host takes an event: ``answered``, or what the judge puts in its place."""
+
+    def __call__(
+        self,
+        db: apsw.Connection,
+        request: RequestId | None,
+        event: E,
+        apply: Callable[[apsw.Connection, E], O],
+        decode: Callable[[bytes], O],
+    ) -> O:
+        """Apply an event in its envelope."""
+        ...
 
 
 def answered(
@@ -158,9 +281,10 @@ def answered(
 ) -> O:
     """Apply one event in one transaction, or answer its request id again (ENV-1, ENV-2).
 
-    Raises ``RequestReused`` when the id was used for another event, ``CouldNotFinish`` when the
-    database stayed busy, and ``UnusableInput`` for a text that is not Unicode. Nothing was done
-    then.
+    Raises ``OutcomeUnknown`` when the COMMIT ended in an error: the event was done or not, and the
+    same request id says which. Raises ``RequestReused`` when the id was used for another event,
+    ``CouldNotFinish`` when the database stayed busy, ``UnusableInput`` for a text that is not
+    Unicode, and ``apsw.Error``; nothing was done then.
     """
     try:
         with transaction(db):

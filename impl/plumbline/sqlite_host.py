@@ -10,7 +10,7 @@ from typing import Generic, Literal, TypeVar
 import apsw
 from msgspec import Struct
 
-from plumbline.database import MEMORY, answered, open_database
+from plumbline.database import MEMORY, USUAL, Answer, Opening, answered, open_database, snapshot
 from plumbline_spec.host import Judged, RequestId
 
 S = TypeVar("S")
@@ -35,8 +35,15 @@ class Program(Struct, Generic[S, E, O], frozen=True, kw_only=True):
 class SqliteHost(Generic[S, E, O]):
     """A database of its own, in memory or in a temporary folder, driven event by event."""
 
-    def __init__(self, program: Program[S, E, O], *, durable: bool = False) -> None:
-        self._program = program
+    def __init__(
+        self,
+        program: Program[S, E, O],
+        *,
+        durable: bool = False,
+        answer: Answer = answered,
+        opening: Opening = USUAL,
+    ) -> None:
+        self._program, self._answer, self._opening = program, answer, opening
         self._durable = durable
         self._folder: Path | None = None
         self._ran: list[str] | None = None
@@ -44,10 +51,10 @@ class SqliteHost(Generic[S, E, O]):
 
     def _open(self) -> apsw.Connection:
         if not self._durable:
-            return open_database(MEMORY)
+            return open_database(MEMORY, opening=self._opening)
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="plumbline-"))
-        return open_database(str(self._folder / FILE))
+        return open_database(str(self._folder / FILE), opening=self._opening)
 
     @property
     def connection(self) -> apsw.Connection:
@@ -69,15 +76,18 @@ class SqliteHost(Generic[S, E, O]):
             if stops == "crash":
                 self.crash()
             self.reopen()
-        return answered(self._db, request, event, self._program.apply, self._program.decode_outcome)
+        program = self._program
+        return self._answer(self._db, request, event, program.apply, program.decode_outcome)
 
     def observe(self) -> S:
-        """Return the abstract state of the tables."""
-        return self._program.observe(self._db)
+        """Return the abstract state of the tables, all of it as of one moment."""
+        with snapshot(self._db):
+            return self._program.observe(self._db)
 
     def parts(self) -> Iterator[tuple[str, S]]:
-        """Yield the abstract state of the tables part by part."""
-        return self._program.parts(self._db)
+        """Yield the abstract state of the tables part by part, all of it as of one moment."""
+        with snapshot(self._db):
+            yield from self._program.parts(self._db)
 
     def mark(self) -> None:
         """Open a savepoint."""
@@ -130,9 +140,11 @@ class SqliteHost(Generic[S, E, O]):
             self._folder = None
 
 
-def judged(program: Program[S, E, O], *, durable: bool = False) -> Judged[S, E, O]:
+def judged(
+    program: Program[S, E, O], *, durable: bool = False, answer: Answer = answered
+) -> Judged[S, E, O]:
     """Return a fresh host of a program with its capabilities; only a durable one can crash."""
-    host = SqliteHost(program, durable=durable)
+    host = SqliteHost(program, durable=durable, answer=answer)
     return Judged(
         host=host,
         observable=host,

@@ -9,7 +9,7 @@ from msgspec import Struct
 from plumbline_models.contract import Machine
 from plumbline_models.history import Variant
 from plumbline_spec.errors import UnusableInput
-from plumbline_spec.host import Judged
+from plumbline_spec.host import Judged, Shared
 from plumbline_spec.profiles import Profile
 
 S = TypeVar("S")
@@ -26,6 +26,18 @@ class Scopes(Struct, Generic[C], frozen=True, kw_only=True):
     descend: tuple[C, ...]
     """Walked depth first on the host as well."""
     diff: C
+
+
+class Build(Struct, Generic[S, E, O, C], frozen=True, kw_only=True):
+    """A build of the implementation with a fault in it, which an engine must find."""
+
+    name: str
+    engine: str
+    """The engine that finds it; controls of that engine are taken in each of its runs."""
+    story: str
+    """What is wrong with it, in a sentence."""
+    case: "Callable[[], Case[S, E, O, C]]"
+    """The case with the hosts of this build."""
 
 
 class Case(Struct, Generic[S, E, O, C], frozen=True, kw_only=True):
@@ -45,6 +57,10 @@ class Case(Struct, Generic[S, E, O, C], frozen=True, kw_only=True):
     host: Callable[[], Judged[S, E, O]]
     durable: Callable[[], Judged[S, E, O]]
     """A host on storage that outlives it."""
+    shared: Callable[[], Shared[S, E, O]] | None = None
+    """A store that several clients use at once; None where the host has but one."""
+    builds: Sequence[Build[S, E, O, C]] = ()
+    """Builds with a fault, each of which its engine must find."""
     variants: Sequence[Variant[S, E, O, C]]
     weight: int = 1
     """Its part of a profile's budget beside the other machines."""

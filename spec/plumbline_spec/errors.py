@@ -22,3 +22,20 @@ class RequestReused(PlumblineError):  # noqa: N818 - the name says what happened
 
 class CouldNotFinish(PlumblineError):  # noqa: N818 - the name says what happened
     """Work ended before its minimum was done: a bound, a deadline or a fault of the environment."""
+
+
+class OutcomeUnknown(CouldNotFinish):
+    """A COMMIT ended in an error: the event was done whole or not at all, and nobody knows which.
+
+    The request id decides: the same event with the same id answers what was stored, or is done now.
+    """
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"the commit ended in an error ({why}), so what was asked for is done whole or not at "
+            "all: ask again with the same request id, or look what is stored"
+        )
+        self.why = why
+
+    def __reduce__(self) -> tuple[type["OutcomeUnknown"], tuple[str]]:
+        return OutcomeUnknown, (self.why,)

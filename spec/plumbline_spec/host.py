@@ -5,7 +5,7 @@ A host lacks what it lacks. Each capability is a protocol of its own, handed to 
 never *broken*.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Generic, NewType, Protocol, TypeVar
 
@@ -86,6 +86,55 @@ class Traced(Protocol):
 
     def statements(self) -> AbstractContextManager[list[str]]:
         """Return a list that grows by each statement while the context is open."""
+        ...
+
+
+class Gate(Protocol):
+    """What holds a client of a shared store back until it is its turn."""
+
+    def enter(self, statement: str) -> None:
+        """Return when the client may run this statement; called in the client's own thread."""
+        ...
+
+    def wait(self) -> bool:
+        """Give way because another client holds a lock; return whether to try again."""
+        ...
+
+
+class Client(Protocol[S_co, E_contra, O_co]):
+    """One user of a shared store, with a connection of its own, in a thread of its own."""
+
+    def step(self, event: E_contra, request: RequestId | None = None) -> O_co:
+        """Apply one event whole or not at all, as ``Host.step``."""
+        ...
+
+    def observe(self) -> S_co:
+        """Return the abstract state, all of it as of one moment."""
+        ...
+
+    def close(self) -> None:
+        """Release what the client holds."""
+        ...
+
+
+class Shared(Protocol[S_co, E_contra, O_co]):
+    """A store that several clients use at once."""
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """The ways in which the store keeps clients apart, by name: journal modes."""
+        ...
+
+    def begin(self, mode: str, events: Sequence[E_contra]) -> None:
+        """Make the store what these events make of an empty one; cheap for the same ones again."""
+        ...
+
+    def client(self, gate: Gate | None) -> Client[S_co, E_contra, O_co]:
+        """Open a client that passes the gate before every statement, those of opening included."""
+        ...
+
+    def close(self) -> None:
+        """Release the store."""
         ...
 
 

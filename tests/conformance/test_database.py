@@ -77,10 +77,25 @@ def test_settings_are_read_back(file: Path, *, memory: bool) -> None:
 
 
 def test_a_setting_that_is_not_kept_is_an_error() -> None:
-    """A temporary database, which has no name, cannot have a write-ahead log."""
-    with pytest.raises(SettingNotKept, match=r"^journal_mode is 'delete' and not 'wal': .* put"):
-        open_database("")
+    """A database in memory cannot have a write-ahead log."""
+    asked = database.Opening(durability=database.WRITE_AHEAD)
+    with pytest.raises(SettingNotKept, match=r"^journal_mode is 'memory' and not 'wal': .* put"):
+        open_database(MEMORY, opening=asked)
     assert issubclass(SettingNotKept, PlumblineError)
+
+
+def test_where_there_is_no_shared_memory_a_rollback_journal_is_kept(file: Path) -> None:
+    """The VFS ``unix-none`` has no index for a write-ahead log."""
+    db = open_database(str(file), opening=database.Opening(vfs="unix-none"))
+    found = [db.pragma(setting) for setting in ("journal_mode", "synchronous", "foreign_keys")]
+    assert found == ["delete", database.EXTRA, 1]
+    db.close()
+
+
+def test_a_database_without_a_name_is_refused() -> None:
+    """It would be a temporary one, which goes when it is closed."""
+    with pytest.raises(UnusableInput, match="a database without a name keeps nothing"):
+        open_database("")
 
 
 def test_a_setting_that_is_not_kept_can_be_told_by_another_process() -> None:
@@ -89,12 +104,10 @@ def test_a_setting_that_is_not_kept_can_be_told_by_another_process() -> None:
     assert (str(told), told.setting, told.answered) == (str(error), "journal_mode", "delete")
 
 
-def test_each_setting_is_compared_with_what_was_asked_for(
-    file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(database, "SYNCHRONOUS_FULL", 7)  # there is no such level
+def test_each_setting_is_compared_with_what_was_asked_for(file: Path) -> None:
+    asked = database.Opening(durability=database.Durability("wal", 7))  # there is no such level
     with pytest.raises(SettingNotKept, match=r"^synchronous is [0-3] and not 7: "):
-        open_database(str(file))
+        open_database(str(file), opening=asked)
 
 
 # Versions
