@@ -28,6 +28,14 @@ class Broken(Struct, frozen=True, kw_only=True):
         return f"{self.clause} {self.witness}"
 
 
+class Breach(Exception):  # noqa: N818 - what happened: a clause was broken
+    """A clause about hosts is broken; raised where it is seen, reported by the engine."""
+
+    def __init__(self, clause: str, row: str, found: str) -> None:
+        super().__init__(f"{clause} {row}: {found}")
+        self.broken = Broken(clause=clause, witness=Witness(row=row, found=found))
+
+
 class ClauseTable(Generic[S, E, O]):
     """The clauses of a machine, less some that are not judged."""
 

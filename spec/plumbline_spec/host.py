@@ -13,6 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from plumbline_models.contract import Machine
+from plumbline_spec.disk import Image, Operation
 
 RequestId = NewType("RequestId", str)
 
@@ -100,6 +101,10 @@ class Gate(Protocol):
         """Give way because another client holds a lock; return whether to try again."""
         ...
 
+    def tell(self, what: str) -> None:
+        """Count something that is worth a figure, such as a statement that was refused at once."""
+        ...
+
 
 class Client(Protocol[S_co, E_contra, O_co]):
     """One user of a shared store, with a connection of its own, in a thread of its own."""
@@ -125,16 +130,159 @@ class Shared(Protocol[S_co, E_contra, O_co]):
         """The ways in which the store keeps clients apart, by name: journal modes."""
         ...
 
-    def begin(self, mode: str, events: Sequence[E_contra]) -> None:
-        """Make the store what these events make of an empty one; cheap for the same ones again."""
+    def begin(self, mode: str, events: Sequence[E_contra] | None) -> None:
+        """Make the store what these events make of an empty one; cheap for the same ones again.
+
+        None makes it one that no client has opened yet. No client is open when this is called.
+        """
         ...
 
     def client(self, gate: Gate | None) -> Client[S_co, E_contra, O_co]:
-        """Open a client that passes the gate before every statement, those of opening included."""
+        """Open a client that passes the gate before every statement, or none.
+
+        On a store that no client has opened yet the statements of opening pass it as well; else
+        they have run before, or run now without it.
+        """
         ...
 
     def close(self) -> None:
         """Release the store."""
+        ...
+
+
+class Setting(Struct, frozen=True, kw_only=True):
+    """A way to keep what is stored: a journal, when it is synced, and whether the disk obeys."""
+
+    name: str
+    ships: bool
+    """Whether durability is promised with it; one that does not ship is a control and must fail."""
+    lies: bool = False
+    """Whether the disk says that it synced and did not."""
+    survives_lost_rollback: bool = True
+    """Whether a sync that failed and lost what was pending is survived even if the roll-back that
+    follows fails as well."""
+
+
+class FaultKind(Struct, frozen=True, kw_only=True):
+    """A kind of error of the environment."""
+
+    name: str
+    lasting: tuple[bool, ...] = (False, True)
+    """Whether it may strike once, from then on, or either."""
+
+
+class Fault(Struct, frozen=True, kw_only=True):
+    """An error to strike: its kind, the number of the call, counted from 0, and for how long."""
+
+    kind: str
+    at: int
+    lasting: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.kind} at call {self.at}{' and from then on' if self.lasting else ''}"
+
+
+class Strikes(Struct, frozen=True, kw_only=True):
+    """What a fault met while it was armed."""
+
+    calls: int
+    """Calls of its kind."""
+    struck: bool
+
+
+class Recovered(Struct, Generic[S], frozen=True, kw_only=True):
+    """What was found in an image."""
+
+    key: bytes
+    """Names what is stored: two images with equal keys hold the same."""
+    state: S | None = None
+    answers: tuple[tuple[str, bytes], ...] = ()
+    """The stored answers by request id, in the order of the ids."""
+    broken: str = ""
+    """Why it cannot be used or is not intact; "" when it is."""
+
+
+class Session(Protocol[S_co, E_contra, O_co]):
+    """A host on a store whose operations are recorded, and can be made to fail."""
+
+    @property
+    def log(self) -> list[Operation]:
+        """The operations so far, since the store was opened; it grows."""
+        ...
+
+    def step(self, event: E_contra, request: RequestId | None = None) -> O_co:
+        """Apply one event whole or not at all, as ``Host.step``."""
+        ...
+
+    def observe(self) -> S_co:
+        """Return the abstract state."""
+        ...
+
+    def arm(self, fault: Fault) -> None:
+        """Let a fault strike from now on; calls are counted from here."""
+        ...
+
+    def disarm(self) -> "Strikes":
+        """Let nothing fail any more; return what the fault met."""
+        ...
+
+    def image(self) -> Image:
+        """Return the files as the program sees them, as if its process were killed now."""
+        ...
+
+    def close(self) -> None:
+        """Close the store as a program does that ends."""
+        ...
+
+
+class Storage(Protocol[S, E_contra, O_co]):
+    """A store whose storage operations can be seen, made to fail, and survived."""
+
+    @property
+    def settings(self) -> tuple[Setting, ...]:
+        """The ways to keep what is stored, those that ship first."""
+        ...
+
+    @property
+    def kinds(self) -> tuple[FaultKind, ...]:
+        """The kinds of error that can strike."""
+        ...
+
+    @property
+    def errors(self) -> tuple[type[BaseException], ...]:
+        """What a session may raise when its environment fails."""
+        ...
+
+    def open(self, setting: Setting, image: Image) -> Session[S, E_contra, O_co]:
+        """Open what an image holds, which may be nothing; one session is open at a time."""
+        ...
+
+    def recover(self, setting: Setting, image: Image) -> Recovered[S]:
+        """Open an image as after a power loss, undisturbed; return what it holds."""
+        ...
+
+    def close(self) -> None:
+        """Release the store."""
+        ...
+
+
+class Threat(Struct, frozen=True, kw_only=True):
+    """What is to happen to an event: a power loss or an error, in numbers that can be drawn."""
+
+    kind: int
+    """Which kind of fault, counted through; a power loss is one of them."""
+    at: int
+    """At which of its operations or calls."""
+    lasting: bool
+    draw: int
+    """Which of the durable states of that moment."""
+
+
+class Threatened(Protocol):
+    """A host whose environment fails when it is told to, and which goes on."""
+
+    def threaten(self, threat: Threat, *, always: bool = False) -> None:
+        """Let this happen to the next event, or to every one that follows."""
         ...
 
 
@@ -146,6 +294,7 @@ class Judged(Struct, Generic[S, E, O], frozen=True, kw_only=True):
     reversible: Reversible | None = None
     crashable: Crashable | None = None
     traced: Traced | None = None
+    threatened: Threatened | None = None
     lacks: frozenset[str] = frozenset()
     """Names of the events that the host does not have."""
     view: Callable[[S], S] | None = None

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -34,7 +35,7 @@ from plumbline_models.contract import Machine
 from plumbline_spec.clause_table import Progress, silent
 from plumbline_spec.coverage import Coverage
 from plumbline_spec.errors import CouldNotFinish
-from plumbline_spec.host import Judged, offered
+from plumbline_spec.host import Judged, Threat, offered
 from plumbline_spec.shrink import shrink_failure
 from plumbline_spec.strategies import Blend
 from plumbline_spec.trial import Failure, Trial
@@ -48,6 +49,7 @@ BATCH_EXAMPLES = 25
 """Examples between two looks at the clock, once the minimum was done."""
 MAX_BATCHES = 100_000
 WIDE = "wide"
+THREATENED = "threatened"
 OPENING = "opening"
 MIN_OPENING, MAX_OPENING = 3, 12
 """Events of the scope that a history may begin with, whatever rules the swarm leaves out."""
@@ -60,6 +62,16 @@ KEPT = (Phase.reuse,)
 MINIMUM = (Phase.generate,)
 EXTRA = (Phase.generate, Phase.target)
 """Beyond the minimum, histories that met many pairs of event and outcome are varied."""
+
+
+MAX_DRAWN = 255
+THREATS = st.builds(
+    Threat,
+    kind=st.integers(0, MAX_DRAWN),
+    at=st.integers(0, MAX_DRAWN),
+    lasting=st.booleans(),
+    draw=st.integers(0, MAX_DRAWN),
+)
 
 
 class Effort(Struct, frozen=True, kw_only=True):
@@ -136,6 +148,8 @@ class Bench(Generic[S, E, O, C]):
         self.left_out: Counter[str] = Counter()
         self.failure: Failure | None = None
         self.events: tuple[E, ...] = ()
+        self.threat: Threat | None = None
+        """What the environment did to the last event."""
 
     def finish(self, ran: Counter[str]) -> None:
         """Count one example that is over."""
@@ -164,9 +178,10 @@ class History(RuleBasedStateMachine, Generic[S, E, O, C]):
         with _past_hypothesis():
             self.check(self.trial.begin())
 
-    def take(self, name: str, chosen: E) -> None:
+    def take(self, name: str, chosen: E, threat: Threat | None = None) -> None:
         """Take one event on both sides, for the rule of that name."""
         self.taken.append(chosen)
+        self.bench.threat = threat
         self.ran[name] += 1
         with _past_hypothesis():
             self.check(self.trial.take(chosen))
@@ -192,6 +207,16 @@ class History(RuleBasedStateMachine, Generic[S, E, O, C]):
         """Take an event that mostly does not fit."""
         choices = self.bench.machine.choices(self.trial.state)
         self.take(WIDE, data.draw(self.bench.blend.any_event(self.bench.kinds, choices)))
+
+    def take_threatened(self, data: st.DataObject) -> None:
+        """Take an event that mostly fits, while the environment of the host fails."""
+        threatened = self.bench.judged.threatened
+        assert threatened is not None
+        threat = data.draw(THREATS)
+        threatened.threaten(threat)
+        kinds, choices = self.bench.kinds, self.bench.machine.choices(self.trial.state)
+        kind = kinds[data.draw(st.integers(0, len(kinds) - 1))]
+        self.take(THREATENED, data.draw(self.bench.blend.event(kind, choices)), threat)
 
     def take_offered(self, data: st.DataObject) -> None:
         """Begin with a few events of the scope, whatever rules the swarm leaves out."""
@@ -224,8 +249,13 @@ def rule_machine(bench: Bench[S, E, O, C]) -> type[History[S, E, O, C]]:
     def begin(self: History[S, E, O, C], data: st.DataObject) -> None:
         self.take_offered(data)
 
+    def threatened(self: History[S, E, O, C], data: st.DataObject) -> None:
+        self.take_threatened(data)
+
     rules = {f"take_{kind.__name__}": rule(data=st.data())(taking(kind)) for kind in bench.kinds}
     others = {"wide": rule(data=st.data())(wide), "begin": initialize(data=st.data())(begin)}
+    if bench.judged.threatened is not None:
+        others["threatened"] = rule(data=st.data())(threatened)
     return type("Lockstep", (History,), {"bench": bench, **rules, **others})
 
 
@@ -251,7 +281,8 @@ def lockstep(
         judged.host.close()
     events, failure = bench.events, bench.failure
     if failure is not None:
-        events, failure = shrink_failure(machine, host, events, failure, scope)
+        again = host if bench.threat is None else partial(_threatening, host, bench.threat)
+        events, failure = shrink_failure(machine, again, events, failure, scope)
     return Lockstep(
         examples=minimum,
         steps=bench.steps,
@@ -263,6 +294,14 @@ def lockstep(
         events=events,
         found_steps=len(bench.events),
     )
+
+
+def _threatening(host: Callable[[], Judged[S, E, O]], threat: Threat) -> Judged[S, E, O]:
+    """Return a host to whose every event the same happens: then events can be left out."""
+    judged = host()
+    assert judged.threatened is not None
+    judged.threatened.threaten(threat, always=True)
+    return judged
 
 
 def _run_all(bench: Bench[S, E, O, C], effort: Effort, database: Path | None) -> int:

@@ -1,0 +1,314 @@
+"""A machine over SQLite as the storage that ``faults`` judges: recorded, failing, recovered.
+
+Theory of operation. A session runs the shipped functions on files in a private folder, through a
+``RecordingVfs``. An image is recovered through the usual VFS and in two steps. First SQLite alone
+opens the files, which makes it roll back or apply what a log holds, and closes them; what is left
+of the database file is hashed. Only what was not seen before is then opened as the shipped code
+opens it, checked for integrity and read; most images lead to one of two contents.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final, Generic, TypeVar
+
+import apsw
+from msgspec import Struct
+
+from plumbline.database import (
+    EXTRA,
+    FULL,
+    NORMAL,
+    OFF,
+    ROLLBACK,
+    WRITE_AHEAD,
+    Answer,
+    Durability,
+    Opening,
+    answered,
+    open_database,
+    snapshot,
+    wait_for_others,
+)
+from plumbline.recording import STRIKES, RecordingVfs
+from plumbline.sqlite_host import FILE, Program
+from plumbline_spec.disk import Image, Operation, digest_of
+from plumbline_spec.errors import CouldNotFinish, UnusableInput
+from plumbline_spec.host import Fault, FaultKind, Recovered, RequestId, Setting, Strikes
+
+# ruff: noqa: PTH108, PTH123, PTH208
+# Paths are texts here: thousands of them are made in a second.
+
+S = TypeVar("S")
+E = TypeVar("E")
+O = TypeVar("O")  # noqa: E741 - the letters of the contract
+
+SMALL_LOG_PAGES = 4
+"""A log of so many pages is moved into the database, so that this happens within an event."""
+USUAL_LOG_PAGES = 1_000
+MEMORY_STEP_BYTES = 512
+"""Out of memory, at call n, is a heap that may grow by n times this."""
+MAX_RECOVERED = 20_000
+"""Recovered contents that are remembered."""
+
+
+class SqliteSetting(Struct, frozen=True, kw_only=True):
+    """A setting, and what it is in SQLite."""
+
+    name: str
+    durability: Durability
+    log_pages: int = USUAL_LOG_PAGES
+    lies: bool = False
+    ships: bool = False
+    survives_lost_rollback: bool = True
+
+
+SETTINGS: Final = (
+    SqliteSetting(name="wal/full", durability=WRITE_AHEAD, ships=True),
+    SqliteSetting(
+        name="wal/full, small log", durability=WRITE_AHEAD, log_pages=SMALL_LOG_PAGES, ships=True
+    ),
+    SqliteSetting(
+        name="delete/extra", durability=ROLLBACK, ships=True, survives_lost_rollback=False
+    ),
+    SqliteSetting(name="delete/full", durability=Durability("delete", FULL)),
+    SqliteSetting(name="delete/normal", durability=Durability("delete", NORMAL)),
+    SqliteSetting(name="delete/off", durability=Durability("delete", OFF)),
+    SqliteSetting(name="wal/normal", durability=Durability("wal", NORMAL)),
+    SqliteSetting(name="wal/off", durability=Durability("wal", OFF), log_pages=SMALL_LOG_PAGES),
+    SqliteSetting(name="memory/extra", durability=Durability("memory", EXTRA)),
+    SqliteSetting(name="wal/full, syncs lie", durability=WRITE_AHEAD, lies=True),
+    SqliteSetting(name="delete/extra, syncs lie", durability=ROLLBACK, lies=True),
+)
+"""What ships, and the controls: settings that are known to be unsafe, and a disk that lies."""
+
+KINDS: Final = (
+    *(FaultKind(name=name) for name in STRIKES),
+    FaultKind(name="interrupt"),
+    FaultKind(name="out of memory", lasting=(True,)),
+)
+SCRATCH: Final = "/dev/shm"  # noqa: S108 - a private folder is made in it
+PREFIX: Final = "plumbline-faults-"
+
+
+class SqliteSession(Generic[S, E, O]):
+    """A connection through a recording VFS."""
+
+    def __init__(
+        self, program: Program[S, E, O], answer: Answer, vfs: RecordingVfs, opening: Opening
+    ) -> None:
+        self._program, self._answer, self._vfs, self._opening = program, answer, vfs, opening
+        self._folder = Path()
+        self._db: apsw.Connection | None = None
+        self._fault: Fault | None = None
+        self._steps = self._heap = 0
+        self._interrupted = False
+
+    def open(self, folder: Path) -> None:
+        """Open the database of a folder; what is recorded begins here."""
+        self._folder = folder
+        self._vfs.arm(None)
+        self._vfs.log.clear()
+        self._db = open_database(str(folder / FILE), opening=self._opening)
+
+    @property
+    def _open(self) -> apsw.Connection:
+        assert self._db is not None, "the session was closed"
+        return self._db
+
+    @property
+    def log(self) -> list[Operation]:
+        """The operations so far."""
+        return self._vfs.log
+
+    def step(self, event: E, request: RequestId | None = None) -> O:
+        """Apply one event in its envelope."""
+        program = self._program
+        return self._answer(self._open, request, event, program.apply, program.decode_outcome)
+
+    def observe(self) -> S:
+        """Return the abstract state of the tables."""
+        with snapshot(self._open):
+            return self._program.observe(self._open)
+
+    def arm(self, fault: Fault) -> None:
+        """Let a fault strike from now on."""
+        self._fault, self._steps, self._interrupted = fault, 0, False
+        self._vfs.arm(fault)
+        if fault.kind == "interrupt":
+            self._open.set_progress_handler(self._interrupts, 1)
+        elif fault.kind == "out of memory":
+            self._heap = apsw.memory_used()
+            apsw.memory_high_water(reset=True)
+            if fault.at >= 0:
+                apsw.hard_heap_limit(self._heap + fault.at * MEMORY_STEP_BYTES)
+
+    def _interrupts(self) -> bool:
+        """Count a step of SQLite's virtual machine; tell whether to end the statement here."""
+        fault = self._fault
+        assert fault is not None
+        number = self._steps
+        self._steps += 1
+        strikes = number == fault.at or (fault.lasting and 0 <= fault.at < number)
+        self._interrupted = self._interrupted or strikes
+        return strikes
+
+    def disarm(self) -> Strikes:
+        """Let nothing fail any more; return what the fault met."""
+        fault, self._fault = self._fault, None
+        met = Strikes(calls=self._vfs.calls, struck=self._vfs.struck)
+        self._vfs.arm(None)
+        if fault is not None and fault.kind == "interrupt":
+            self._open.set_progress_handler(None)
+            met = Strikes(calls=self._steps, struck=self._interrupted)
+        elif fault is not None and fault.kind == "out of memory":
+            apsw.hard_heap_limit(0)
+            # Whether an allocation failed is told by what the session raised.
+            grown = apsw.memory_high_water() - self._heap
+            met = Strikes(calls=max(0, grown) // MEMORY_STEP_BYTES + 1, struck=False)
+        return met
+
+    def image(self) -> Image:
+        """Return the files as they are now."""
+        return _image(self._folder)
+
+    def close(self) -> None:
+        """Close the connection; what is in the log is moved into the database."""
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+
+def _image(folder: Path) -> Image:
+    return {
+        file.name: file.read_bytes() for file in folder.iterdir() if not file.name.endswith("-shm")
+    }
+
+
+class SqliteStorage(Generic[S, E, O]):
+    """The storage of one machine; with another ``answer``, of a build with a fault in it."""
+
+    settings = tuple(
+        Setting(
+            name=one.name,
+            ships=one.ships,
+            lies=one.lies,
+            survives_lost_rollback=one.survives_lost_rollback,
+        )
+        for one in SETTINGS
+    )
+    kinds = KINDS
+    errors: tuple[type[BaseException], ...] = (apsw.Error, CouldNotFinish, MemoryError)
+
+    def __init__(self, program: Program[S, E, O], answer: Answer = answered) -> None:
+        self._program, self._answer = program, answer
+        scratch = SCRATCH if os.access(SCRATCH, os.W_OK) else None
+        self._folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=scratch))
+        self._vfs = RecordingVfs()
+        self._session: SqliteSession[S, E, O] | None = None
+        self._recovered: dict[bytes, Recovered[S]] = {}
+
+    def open(self, setting: Setting, image: Image) -> SqliteSession[S, E, O]:
+        """Open what an image holds."""
+        folder = self._holding("session", image)
+        chosen = _chosen(setting)
+
+        def attend(db: apsw.Connection) -> None:
+            wait_for_others(db)
+            db.wal_autocheckpoint(chosen.log_pages)
+
+        opening = Opening(vfs=self._vfs.name, durability=chosen.durability, attend=attend)
+        session = SqliteSession(self._program, self._answer, self._vfs, opening)
+        session.open(folder)
+        return session
+
+    def _holding(self, name: str, image: Image) -> Path:
+        """Return a folder that holds just these files."""
+        folder = self._folder / name
+        folder.mkdir(exist_ok=True)
+        for file in os.listdir(folder):
+            if file not in image:
+                os.unlink(f"{folder}/{file}")
+        for file, content in image.items():
+            _put(f"{folder}/{file}", content)
+        return folder
+
+    def recover(self, setting: Setting, image: Image) -> Recovered[S]:
+        """Open an image as after a power loss and return what it holds."""
+        folder = self._holding("recovery", image)
+        key = _settled(folder)
+        known = self._recovered.get(key)
+        if known is None:
+            known = self._read(folder, key, _chosen(setting))
+            if len(self._recovered) < MAX_RECOVERED:
+                self._recovered[key] = known
+        return known
+
+    def _read(self, folder: Path, key: bytes, chosen: SqliteSetting) -> Recovered[S]:
+        try:
+            with _opened(folder, Opening(durability=chosen.durability)) as db:
+                for check in ("integrity_check", "foreign_key_check"):
+                    found: object = db.pragma(check)
+                    if found not in ("ok", None):
+                        return Recovered(key=key, broken=f"{check}: {found}")
+                rows = db.execute("SELECT request, outcome FROM requests ORDER BY request")
+                answers = tuple((str(request), bytes(outcome)) for request, outcome in rows)
+                return Recovered(key=key, state=self._program.observe(db), answers=answers)
+        except (apsw.Error, UnusableInput, UnicodeDecodeError) as error:
+            return Recovered(key=key, broken=f"{type(error).__name__}: {error}")
+
+    def close(self) -> None:
+        """Delete the folder."""
+        self._vfs.unregister()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _chosen(setting: Setting) -> SqliteSetting:
+    (found,) = (one for one in SETTINGS if one.name == setting.name)
+    return found
+
+
+def _put(file: str, content: bytes) -> None:
+    handle = os.open(file, os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        os.ftruncate(handle, len(content))
+        os.pwrite(handle, content, 0)
+    finally:
+        os.close(handle)
+
+
+def _settled(folder: Path) -> bytes:
+    """Let SQLite roll back or apply what a log holds, and return a digest of the files then.
+
+    A journal that begins with a zero holds nothing that SQLite would ever look at.
+    """
+    with suppress(apsw.Error):
+        db = apsw.Connection(f"{folder}/{FILE}")
+        try:
+            db.pragma("locking_mode", "exclusive")  # the index of a log needs no file then
+            db.pragma("schema_version")
+        finally:
+            db.close()
+    found = list[bytes]()
+    for file in sorted(os.listdir(folder)):
+        content = b"" if file.endswith("-shm") else _content(f"{folder}/{file}")
+        if not file.endswith("-journal") or content[:1] not in (b"", b"\0"):
+            found += (file.encode(), digest_of(content))
+    return b"\0".join(found)
+
+
+def _content(file: str) -> bytes:
+    with open(file, "rb", buffering=0) as opened:
+        return opened.read()
+
+
+@contextmanager
+def _opened(folder: Path, opening: Opening) -> Generator[apsw.Connection]:
+    db = open_database(str(folder / FILE), opening=opening)
+    try:
+        yield db
+    finally:
+        db.close()

@@ -1,0 +1,184 @@
+"""Errors of the environment: each call of an event fails, once or from then on (FLT-5, FLT-6).
+
+Theory of operation. An event is taken from the same files again and again, each time with one fault
+armed that strikes at one call. Whatever is answered then must be true: an outcome is the machine's,
+an error says that nothing was done, or that nobody knows. The event is sent once more with the same
+request id, on the connection that met the error, and must be answered as if nothing had happened.
+The log of a run whose sync failed goes through the power losses of ``plumbline_spec.power`` too,
+because what a failed sync leaves on the disk shows only then.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from random import Random
+from typing import Generic, TypeVar
+
+from plumbline_spec.clause_table import Breach
+from plumbline_spec.codec import canonical
+from plumbline_spec.disk import Image, Operation, SyncFailed
+from plumbline_spec.errors import OutcomeUnknown
+from plumbline_spec.host import Fault, FaultKind, Session
+from plumbline_spec.power import (
+    CLOSING,
+    PowerSweep,
+    Segment,
+    Step,
+    Stored,
+    Tally,
+    steps_of,
+)
+
+S = TypeVar("S")
+E = TypeVar("E")
+O = TypeVar("O")  # noqa: E741 - the letters of the contract
+C = TypeVar("C")
+
+NEVER = -1
+"""The number of no call: a fault at it only counts the calls."""
+
+
+class FailingSweep(Generic[S, E, O, C]):
+    """Events whose environment fails, on the storage and in the setting of a sweep."""
+
+    def __init__(self, sweep: PowerSweep[S, E, O, C], strikes: int) -> None:
+        self.sweep = sweep
+        self.strikes = strikes
+        """How many calls of each kind are struck in one event; all of them when there are fewer."""
+        self.tallies: dict[str, Tally] = {}
+        self._random = Random(strikes)  # noqa: S311 - where to strike, not a secret
+
+    def take(self, events: Sequence[E]) -> None:
+        """Let the last of these events fail in every way. Raises ``Breach``."""
+        *earlier, step = steps_of(self.sweep.machine, events)
+        before = self._files(earlier)
+        tally = self.tallies.setdefault(type(step.event).__name__, Tally())
+        began = time.perf_counter()
+        try:
+            for kind in self.sweep.storage.kinds:
+                for fault in self._faults(kind, before, step):
+                    tally.errors += self._strike(fault, before, step)
+        finally:
+            tally.seconds += time.perf_counter() - began
+
+    def _files(self, earlier: Sequence[Step[E]]) -> Image:
+        """Return what a process leaves that took these events and was killed."""
+        session = self.sweep.storage.open(self.sweep.setting, self.sweep.empty())
+        try:
+            for step in earlier:
+                session.step(step.event, step.request)
+            return session.image()
+        finally:
+            session.close()
+
+    def _faults(self, kind: FaultKind, before: Image, step: Step[E]) -> Iterator[Fault]:
+        """Yield faults at the calls of one kind, spread evenly where there are too many."""
+        calls = self._calls(kind, before, step)
+        numbers: Sequence[int] = range(calls)
+        if calls > self.strikes:
+            start = self._random.random()
+            numbers = [int((start + index) * calls / self.strikes) for index in range(self.strikes)]
+        for number in numbers:
+            for lasting in kind.lasting:
+                yield Fault(kind=kind.name, at=min(number, calls - 1), lasting=lasting)
+
+    def _calls(self, kind: FaultKind, before: Image, step: Step[E]) -> int:
+        session = self.sweep.storage.open(self.sweep.setting, before)
+        try:
+            session.arm(Fault(kind=kind.name, at=NEVER))
+            session.step(step.event, step.request)
+            return session.disarm().calls
+        finally:
+            session.close()
+
+    def _strike(self, fault: Fault, before: Image, step: Step[E]) -> bool:
+        """Take the event with a fault and once more without; tell whether the fault struck."""
+        storage, setting = self.sweep.storage, self.sweep.setting
+        row = f"{type(step.event).__name__} in {setting.name}, {fault}"
+        session = storage.open(setting, before)
+        try:
+            session.arm(fault)
+            error = self._first(session, step, row)
+            struck = session.disarm().struck or error is not None
+            if error is not None:
+                self._left(session, error, step, f"{row}, which raised {_told(error)}")
+            self._again(session, step, row)
+            asked = len(session.log)
+        finally:
+            session.disarm()
+            with suppress(*storage.errors):
+                session.close()
+        self._holds(session, (step.after,), f"{row}, asked again and closed")
+        if any(isinstance(one, SyncFailed) for one in session.log[:asked]):
+            self._without_power(session.log, asked, before, step, fault)
+        return struck
+
+    def _first(self, session: Session[S, E, O], step: Step[E], row: str) -> BaseException | None:
+        """Take the event with the fault armed; return what it raised."""
+        try:
+            answer = canonical(session.step(step.event, step.request))
+        except self.sweep.storage.errors as error:
+            return error
+        except Exception as error:
+            found = f"raised {_told(error)}, which is no error of the environment"
+            raise Breach("FLT-5", row, found) from error
+        if answer != step.outcome:
+            found = f"answered {answer.decode()}, the machine {step.outcome.decode()}"
+            raise Breach("FLT-5", row, found)
+        return None
+
+    def _left(
+        self, session: Session[S, E, O], error: BaseException, step: Step[E], row: str
+    ) -> None:
+        """Judge what an error left: what was there before, unless it says that nobody knows."""
+        unknown = isinstance(error, OutcomeUnknown)
+        allowed = (step.before, step.after) if unknown else (step.before,)
+        seen = self._asked(lambda: canonical(session.observe()), row)
+        if seen not in [one.state for one in allowed]:
+            raise Breach("FLT-5", row, f"{'another state' if unknown else 'a change'} was observed")
+        self._holds(session, allowed, row)
+
+    def _holds(self, session: Session[S, E, O], allowed: tuple[Stored, ...], row: str) -> None:
+        """Judge the files as they are now."""
+        recovered = self.sweep.storage.recover(self.sweep.setting, session.image())
+        if recovered.broken:
+            raise Breach("FLT-3", row, recovered.broken)
+        if Stored(canonical(recovered.state), recovered.answers) not in allowed:
+            raise Breach("FLT-5", row, "the files hold another state, or answers of another one")
+
+    def _again(self, session: Session[S, E, O], step: Step[E], row: str) -> None:
+        """Send the event once more with the same request id."""
+        answer = self._asked(lambda: canonical(session.step(step.event, step.request)), row)
+        if answer != step.outcome:
+            found = f"asked again it answered {answer.decode()}, not {step.outcome.decode()}"
+            raise Breach("FLT-6", row, found)
+        if self._asked(lambda: canonical(session.observe()), row) != step.after.state:
+            raise Breach("FLT-6", row, "asked again it led to another state")
+
+    def _asked(self, ask: Callable[[], bytes], row: str) -> bytes:
+        try:
+            return ask()
+        except Exception as error:
+            found = f"afterwards, with nothing failing, it raised {_told(error)}"
+            raise Breach("FLT-6", row, found) from error
+
+    def _without_power(
+        self, log: Sequence[Operation], asked: int, before: Image, step: Step[E], fault: Fault
+    ) -> None:
+        """Lose power after a failed sync: what it threw away shows in no file that is open."""
+        stretches = (
+            (type(step.event).__name__, log[:asked], (step.before, step.after), step),
+            (CLOSING, log[asked:], (step.after,), None),
+        )
+        segments = [
+            Segment(
+                name=name, operations=tuple(done), allowed=allowed, step=asking, note=f", {fault}"
+            )
+            for name, done, allowed, asking in stretches
+        ]
+        forgets = self.sweep.setting.survives_lost_rollback or not fault.lasting
+        self.sweep.judge(before, segments, forgets=forgets)
+
+
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
