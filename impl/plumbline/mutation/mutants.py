@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
+from itertools import chain
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
@@ -10,7 +11,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
-from plumbline.mutation import python, statements
+from plumbline.mutation import python, statements, tables
 from plumbline.mutation.edits import Change, Source
 from plumbline.mutation.loading import FUEL_STEPS, World, text_of
 from plumbline_spec.case import Case, Equivalent, Mutant, Mutants
@@ -21,6 +22,7 @@ O = TypeVar("O")  # noqa: E741 - the letters of the contract
 C = TypeVar("C")
 
 REGISTRY = "plumbline.registry"
+SCHEMA = "plumbline.schema"
 ENVELOPE = frozenset(
     {"transaction", "_savepoint", "_take_back", "snapshot", "answered", "_once", "integer"}
 )
@@ -30,16 +32,20 @@ UNCHANGED_PART = 10
 
 
 class Part(Struct, frozen=True):
-    """A module that mutants are made of, or some of its functions."""
+    """A module that mutants are made of, or some of its functions, or of its constants."""
 
     module: str
-    functions: frozenset[str] | None = None
+    names: frozenset[str] | None = None
 
 
 PARTS: Mapping[str, tuple[Part, ...]] = {
-    "ordinals": (Part("plumbline.ordinals"),),
-    "tokens": (Part("plumbline.tokens"),),
-    "intake": (Part("plumbline.intake"), Part("plumbline.database", ENVELOPE)),
+    "ordinals": (Part("plumbline.ordinals"), Part(SCHEMA, frozenset({"ORDINALS"}))),
+    "tokens": (Part("plumbline.tokens"), Part(SCHEMA, frozenset({"TOKENS"}))),
+    "intake": (
+        Part("plumbline.intake"),
+        Part("plumbline.database", ENVELOPE),
+        Part(SCHEMA, frozenset({"ENVELOPE", "INTAKE"})),
+    ),
 }
 """What is judged on which machine; what all of them stand on, on the uppermost."""
 
@@ -52,11 +58,7 @@ def mutants(
     return Mutants(
         every=lambda: tuple(_mutant(one, case_of) for part in parts for one in made_of(part)),
         unchanged=lambda: case_of(World({}, FUEL_STEPS // UNCHANGED_PART).module(REGISTRY)),
-        equivalents=lambda: tuple(
-            one
-            for one in equivalents()
-            if any(one.id.startswith(f"{part.module.partition('.')[2]}.") for part in parts)
-        ),
+        equivalents=lambda: _equivalents_of(parts),
         scopes=scopes,
     )
 
@@ -87,9 +89,13 @@ def made_of(part: Part) -> tuple[Made, ...]:
 
 
 def _changes(source: Source, part: Part) -> Iterator[Change]:
-    yield from python.mistakes_of(source, part.functions)
-    for change in statements.mistakes_of(source, prepares=statements.Prepares()):
-        if part.functions is None or change.scope.partition(".")[0] in part.functions:
+    if part.module == SCHEMA:
+        found = tables.mistakes_of(source)
+    else:
+        prepares = statements.Prepares()
+        found = chain(python.mistakes_of(source), statements.mistakes_of(source, prepares=prepares))
+    for change in found:
+        if part.names is None or change.scope.partition(".")[0] in part.names:
             yield change
 
 
@@ -111,6 +117,16 @@ def _case(made: Made, case_of: Callable[[ModuleType], Case[S, E, O, C]]) -> Case
 
 _KEPT = Path(__file__).parent / "equivalents.jsonl"
 _lines = msgspec.json.Decoder(Equivalent)
+
+
+def _equivalents_of(parts: tuple[Part, ...]) -> tuple[Equivalent, ...]:
+    """Return the kept proofs about these parts, those of mutants that are no more as well."""
+    return tuple(one for one in equivalents() if any(_is_in(one.id, part) for part in parts))
+
+
+def _is_in(mutant: str, part: Part) -> bool:
+    module, scope = mutant.partition(" ")[0].split(".")[:2]
+    return part.module == f"plumbline.{module}" and (part.names is None or scope in part.names)
 
 
 @cache

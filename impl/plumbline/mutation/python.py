@@ -54,11 +54,11 @@ Mistakes = Iterator[tuple[str, tuple[Edit, ...]]]
 """Operators, and edits of the source."""
 
 
-def mistakes_of(source: Source, functions: frozenset[str] | None = None) -> Iterator[Change]:
-    """Yield every mistake in the functions of a module, or in those with these names."""
+def mistakes_of(source: Source) -> Iterator[Change]:
+    """Yield every mistake in the functions of a module."""
     members = _members(source)
     for node in ast.walk(source.tree):
-        if isinstance(node, ast.FunctionDef) and (functions is None or node.name in functions):
+        if isinstance(node, ast.FunctionDef):
             for inner in _felt(node):
                 for operator in _OPERATORS:
                     for name, edits in operator(source, inner):
