@@ -90,6 +90,9 @@ class MachineReport(Struct, frozen=True, kw_only=True):
     clauses: int
     variants: int
     variants_caught: int
+    mutants: int
+    mutants_killed: int
+    mutants_equivalent: int
     pairs: int
     pairs_covered: int
     seconds: float
@@ -337,6 +340,9 @@ def _machine_report(name: str, reports: Sequence[EngineReport]) -> MachineReport
         clauses=len(one.clauses),
         variants=len(one.variants),
         variants_caught=figures.get("variants_caught", 0),
+        mutants=figures.get("mutants", 0),
+        mutants_killed=figures.get("mutants_killed", 0),
+        mutants_equivalent=figures.get("mutants_equivalent", 0),
         pairs=len(one.pairs),
         pairs_covered=len(covered & set(one.pairs)),
         seconds=round(sum(report.seconds for report in reports), 2),

@@ -13,7 +13,7 @@ from rich.text import Text
 from typing_extensions import override
 
 from plumbline.check import CheckReport, Told
-from plumbline_spec.report import EngineReport, Finding, Verdict
+from plumbline_spec.report import EngineReport, Fate, Finding, Verdict
 from plumbline_spec.subject import Replayed, RuleDiff, Subject
 
 COLOURS = {
@@ -102,6 +102,8 @@ def show_check(report: CheckReport, *, tables: bool) -> None:
     for engine in report.engines:
         if tables and engine.table:
             out.print(_rows_table(f"{engine.engine} of {engine.machine}", engine.table))
+        if tables and engine.mutants:
+            out.print(_rows_table(f"mutants of {engine.machine}", mutants_table(engine.mutants)))
         _show_trouble(out, report, engine)
     out.print(_check_table(report))
     for path in report.kept:
@@ -158,6 +160,22 @@ def _rows_table(title: str, rows: Sequence[tuple[str, ...]]) -> Table:
     return table
 
 
+def mutants_table(fates: Sequence[Fate]) -> list[tuple[str, ...]]:
+    """Return the table of what killed which mutant; one that survived is shown with its diff."""
+    heading = ("mutant", "operator", "place", "killed by", "what broke, or the proof and the diff")
+    rows = [
+        (
+            one.id,
+            one.operator,
+            one.place,
+            one.killed_by or ("SURVIVED" if one.proof is None else "equivalent"),
+            one.witness if one.killed_by else "\n".join(filter(None, (one.proof, one.diff))),
+        )
+        for one in sorted(fates, key=lambda one: (one.killed_by is not None, one.place, one.id))
+    ]
+    return [heading, *rows]
+
+
 def _check_table(report: CheckReport) -> Table:
     table = Table("machine", "engine", "verdict", "figures", title="plumbline check")
     table.add_column("share s", justify="right")
@@ -175,6 +193,9 @@ def _check_table(report: CheckReport) -> Table:
             figures.append(f"{machine.pairs_covered} of {machine.pairs} pairs of event and outcome")
         if "quality" in ran:
             figures.append(f"{machine.variants_caught} of {machine.variants} variants caught")
+        if machine.mutants:
+            wrong = machine.mutants - machine.mutants_equivalent
+            figures.append(f"{machine.mutants_killed} of {wrong} mutants killed")
         said = ", ".join(figures)
         word = Text(verdict.value, style=COLOURS[verdict])
         table.add_row(machine.name, "all", word, said, "", f"{machine.seconds:.1f}")

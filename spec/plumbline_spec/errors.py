@@ -39,3 +39,7 @@ class OutcomeUnknown(CouldNotFinish):
 
     def __reduce__(self) -> tuple[type["OutcomeUnknown"], tuple[str]]:
         return OutcomeUnknown, (self.why,)
+
+
+class OutOfSteps(PlumblineError):  # noqa: N818 - the name says what happened
+    """A build that is judged with a bound of steps reached it: it may never have ended."""

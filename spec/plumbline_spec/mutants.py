@@ -44,7 +44,7 @@ EFFORT = replace(
     crowds=0,
 )
 """What an engine does for one mutant."""
-MAX_SHOWN = 100
+MAX_SHOWN = 200
 """Characters of what broke that a report shows."""
 
 
@@ -104,8 +104,9 @@ def run_quality_with_mutants(
         said = f"{report.summary}; no mutants, which ci and nightly judge"
         return replace(report, summary=said)
     found = judge_mutants(case.mutants, plan, progress, run)
-    said = f"{found.killed} of {len(found.fates)} mutants killed ({found.equivalent} equivalent)"
-    sampled = f", a sample of {found.every}" if len(found.fates) < found.every else ""
+    wrong = len(found.fates) - found.equivalent
+    said = f"{found.killed} of {wrong} mutants killed, {found.equivalent} more equivalent"
+    sampled = f" (a sample of {found.every})" if len(found.fates) < found.every else ""
     faults = [*found.faults]
     if found.per_cent < FLOOR:
         faults.append(f"{found.per_cent} % of the mutants killed, the floor is {FLOOR} %")

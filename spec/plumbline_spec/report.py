@@ -49,6 +49,22 @@ class PairSteps(Struct, frozen=True, kw_only=True):
     steps: int
 
 
+class Fate(Struct, frozen=True, kw_only=True):
+    """What became of one mutant."""
+
+    id: str
+    operator: str
+    place: str
+    """File and line."""
+    killed_by: str | None
+    """The engine that broke on it; None when it survived."""
+    witness: str
+    """What broke."""
+    proof: str | None
+    """Why no event can tell a survivor from the shipped build; None when there is no proof."""
+    diff: str
+
+
 class EngineReport(Struct, frozen=True, kw_only=True):
     """What one engine reports about one machine."""
 
@@ -62,6 +78,7 @@ class EngineReport(Struct, frozen=True, kw_only=True):
     """What else a reader wants to know, a line each."""
     table: tuple[tuple[str, ...], ...] = ()
     """Rows to print in full when the engine is asked for by name; the first is the heading."""
+    mutants: tuple[Fate, ...] = ()
     pairs: tuple[PairSteps, ...] = ()
     clauses: tuple[str, ...] = ()
     """Clauses that were exercised."""

@@ -378,6 +378,6 @@ def viewed(host: Locker) -> ToyJudged:
 
 def plan_in(spec: Path, profile: str = "quick", **changes: int) -> Plan:
     """Return a plan with few histories, reading vectors and variants below ``spec``."""
-    few = replace(PROFILES[profile], examples=12, steps=20, durable_examples=4)
+    few = replace(PROFILES[profile], examples=12, steps=20, durable_examples=4, mutants=0)
     versions = {"plumbline": "test"}
     return Plan(profile=replace(few, **changes), seed=1, spec=spec, versions=versions)
