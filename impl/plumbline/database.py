@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol, TypeVar
+from weakref import WeakSet
 
 import apsw
 from msgspec import Struct
@@ -152,14 +153,19 @@ def version_of(db: apsw.Connection) -> int:
 
     Raises ``UnusableInput`` when the file holds tables and does not say a version.
     """
-    if db.table_exists("main", "plumbline_meta"):
-        version = db.execute("SELECT value FROM plumbline_meta WHERE key = 'version'").get
-        if isinstance(version, int) and version > 0:
-            return version
-        raise UnusableInput("its version is missing")
-    if integer(db, "SELECT count(*) FROM sqlite_schema"):
+    # One statement tells both, for another client may make the tables between two.
+    count, ours = db.execute(
+        "SELECT count(*), total(type = 'table' AND lower(name) = 'plumbline_meta')"
+        " FROM sqlite_schema"
+    ).fetchall()[0]
+    if not count:
+        return 0
+    if not ours:
         raise UnusableInput("it holds tables that are not Plumbline's")
-    return 0
+    version = db.execute("SELECT value FROM plumbline_meta WHERE key = 'version'").get
+    if isinstance(version, int) and version > 0:
+        return version
+    raise UnusableInput("its version is missing")
 
 
 def _recognise(db: apsw.Connection, path: str, newest: int, *, create: bool = True) -> int:
@@ -204,12 +210,14 @@ def transaction(db: apsw.Connection) -> Generator[None]:
     savepoint. Raises ``OutcomeUnknown`` when the COMMIT itself ends in an error, but for one that
     says that another holds the database: then nothing was done.
     """
+    _take_back_first(db)
     if db.in_transaction:
         with _savepoint(db):
             yield
         return
-    db.execute("BEGIN IMMEDIATE")
     try:
+        # An error of BEGIN itself, such as an interrupt, may come when it has begun.
+        db.execute("BEGIN IMMEDIATE")
         yield
     except BaseException:
         _take_back(db)
@@ -241,17 +249,32 @@ def _take_back(db: apsw.Connection) -> None:
     """Roll back what is open; an error of the roll-back does not hide the one before it."""
     with suppress(apsw.Error):
         if db.in_transaction:
+            _left_open.add(db)
             db.execute("ROLLBACK")
+            _left_open.discard(db)
+
+
+_left_open: WeakSet[apsw.Connection] = WeakSet()
+"""Connections whose roll-back itself ended in an error: what they hold open was given up."""
+
+
+def _take_back_first(db: apsw.Connection) -> None:
+    """Roll back what was given up, so that nothing is added to it. Raises ``apsw.Error``."""
+    if db in _left_open:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        _left_open.discard(db)
 
 
 @contextmanager
 def snapshot(db: apsw.Connection) -> Generator[None]:
     """Run a block that reads, so that all of it reads one state of the database."""
+    _take_back_first(db)
     if db.in_transaction:
         yield
         return
-    db.execute("BEGIN DEFERRED")
     try:
+        db.execute("BEGIN DEFERRED")
         yield
     finally:
         _take_back(db)

@@ -63,7 +63,7 @@ class SqliteSetting(Struct, frozen=True, kw_only=True):
     log_pages: int = USUAL_LOG_PAGES
     lies: bool = False
     ships: bool = False
-    survives_lost_rollback: bool = True
+    survives_lost_writes: bool = True
 
 
 SETTINGS: Final = (
@@ -71,9 +71,7 @@ SETTINGS: Final = (
     SqliteSetting(
         name="wal/full, small log", durability=WRITE_AHEAD, log_pages=SMALL_LOG_PAGES, ships=True
     ),
-    SqliteSetting(
-        name="delete/extra", durability=ROLLBACK, ships=True, survives_lost_rollback=False
-    ),
+    SqliteSetting(name="delete/extra", durability=ROLLBACK, ships=True, survives_lost_writes=False),
     SqliteSetting(name="delete/full", durability=Durability("delete", FULL)),
     SqliteSetting(name="delete/normal", durability=Durability("delete", NORMAL)),
     SqliteSetting(name="delete/off", durability=Durability("delete", OFF)),
@@ -196,7 +194,7 @@ class SqliteStorage(Generic[S, E, O]):
             name=one.name,
             ships=one.ships,
             lies=one.lies,
-            survives_lost_rollback=one.survives_lost_rollback,
+            survives_lost_writes=one.survives_lost_writes,
         )
         for one in SETTINGS
     )
@@ -283,20 +281,26 @@ def _put(file: str, content: bytes) -> None:
 def _settled(folder: Path) -> bytes:
     """Let SQLite roll back or apply what a log holds, and return a digest of the files then.
 
-    A journal that begins with a zero holds nothing that SQLite would ever look at.
+    A journal that begins with a zero holds nothing that SQLite would ever look at, and a log that
+    was moved into the database nothing more.
     """
+    applied = False
     with suppress(apsw.Error):
         db = apsw.Connection(f"{folder}/{FILE}")
         try:
+            db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
             db.pragma("locking_mode", "exclusive")  # the index of a log needs no file then
             db.pragma("schema_version")
+            pages, moved = db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            applied = pages == moved
         finally:
             db.close()
     found = list[bytes]()
     for file in sorted(os.listdir(folder)):
-        content = b"" if file.endswith("-shm") else _content(f"{folder}/{file}")
-        if not file.endswith("-journal") or content[:1] not in (b"", b"\0"):
-            found += (file.encode(), digest_of(content))
+        if not (file.endswith("-shm") or (applied and file.endswith("-wal"))):
+            content = _content(f"{folder}/{file}")
+            if not file.endswith("-journal") or content[:1] not in (b"", b"\0"):
+                found += (file.encode(), digest_of(content))
     return b"\0".join(found)
 
 

@@ -26,6 +26,7 @@ what was pending when a sync failed.
 """
 
 import hashlib
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
@@ -188,8 +189,10 @@ _Pending: TypeAlias = tuple[_File, Write | Truncate] | _Entry
 class Disk:
     """Files with what is durable of them and what is pending."""
 
-    def __init__(self, start: Image, *, lies: bool = False, forgets: bool = True) -> None:
-        self._lies, self._forgets = lies, forgets
+    def __init__(
+        self, start: Image, *, lies: bool = False, forgets: bool = True, salt: int = 0
+    ) -> None:
+        self._lies, self._forgets, self._salt = lies, forgets, salt
         self._names = {name: _File(content) for name, content in start.items()}
         for name in start:
             for folder in _folders_to(name):
@@ -268,7 +271,7 @@ class Disk:
         """Yield what the disk may hold if the power goes now, and what of it had arrived."""
         numbered = self._numbered()
         pending = [one for _, one in numbered]
-        for arrival in arrivals(pending, reach, random):
+        for arrival in arrivals(pending, reach, random, self._salt):
             yield self._durable_state(numbered, pending, arrival)
 
     def _durable_state(
@@ -392,8 +395,13 @@ def _put_torn(changed: bytearray, write: Write, torn: Torn) -> None:
             changed[write.offset + start : write.offset + stop] = torn.garbage[start:stop]
 
 
-def arrivals(pending: Sequence[_Pending], reach: Reach, random: Random) -> Iterator[Arrival]:
-    """Yield which of the pending operations arrive: all subsets, or beyond a bound some of them."""
+def arrivals(
+    pending: Sequence[_Pending], reach: Reach, random: Random, salt: int
+) -> Iterator[Arrival]:
+    """Yield which of the pending operations arrive: all subsets, or beyond a bound some of them.
+
+    Which sectors of a write arrive, when it is torn, is the same at every moment for one ``salt``.
+    """
     count = len(pending)
     every = frozenset(range(count))
     yield Arrival(every)
@@ -407,7 +415,7 @@ def arrivals(pending: Sequence[_Pending], reach: Reach, random: Random) -> Itera
             yield Arrival(frozenset(index for index in range(count) if random.random() < share))
     for index, one in enumerate(pending):
         if not isinstance(one, _Entry) and isinstance(one[1], Write):
-            for torn in _tearings(index, one[1], random, reach.torn):
+            for torn in _tearings(index, one[1], salt, reach.torn):
                 yield Arrival(frozenset(range(index)), torn)
 
 
@@ -420,8 +428,9 @@ def _systematic(count: int) -> Iterator[frozenset[int]]:
     yield from (frozenset({index}) for index in range(1, count))
 
 
-def _tearings(index: int, write: Write, random: Random, ways: int) -> Iterator[Torn]:
+def _tearings(index: int, write: Write, salt: int, ways: int) -> Iterator[Torn]:
     """Yield ways in which a write arrives in part; one of a single sector has none but garbage."""
+    random = Random(salt ^ zlib.crc32(write.content, write.offset & 0xFFFFFFFF))  # noqa: S311
     sectors = -(-len(write.content) // SECTOR_BYTES)
     half = sectors // 2
     drawn = frozenset(sector for sector in range(sectors) if random.random() < KEPT_SHARES[1])

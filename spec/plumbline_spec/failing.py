@@ -41,12 +41,12 @@ NEVER = -1
 class FailingSweep(Generic[S, E, O, C]):
     """Events whose environment fails, on the storage and in the setting of a sweep."""
 
-    def __init__(self, sweep: PowerSweep[S, E, O, C], strikes: int) -> None:
+    def __init__(self, sweep: PowerSweep[S, E, O, C], strikes: int, random: Random) -> None:
         self.sweep = sweep
         self.strikes = strikes
         """How many calls of each kind are struck in one event; all of them when there are fewer."""
         self.tallies: dict[str, Tally] = {}
-        self._random = Random(strikes)  # noqa: S311 - where to strike, not a secret
+        self._random = random
 
     def take(self, events: Sequence[E]) -> None:
         """Let the last of these events fail in every way. Raises ``Breach``."""
@@ -59,7 +59,7 @@ class FailingSweep(Generic[S, E, O, C]):
                 for fault in self._faults(kind, before, step):
                     tally.errors += self._strike(fault, before, step)
         finally:
-            tally.seconds += time.perf_counter() - began
+            tally.error_seconds += time.perf_counter() - began
 
     def _files(self, earlier: Sequence[Step[E]]) -> Image:
         """Return what a process leaves that took these events and was killed."""
@@ -176,8 +176,7 @@ class FailingSweep(Generic[S, E, O, C]):
             )
             for name, done, allowed, asking in stretches
         ]
-        forgets = self.sweep.setting.survives_lost_rollback or not fault.lasting
-        self.sweep.judge(before, segments, forgets=forgets)
+        self.sweep.judge(before, segments)
 
 
 def _told(error: BaseException) -> str:

@@ -158,9 +158,8 @@ class Setting(Struct, frozen=True, kw_only=True):
     """Whether durability is promised with it; one that does not ship is a control and must fail."""
     lies: bool = False
     """Whether the disk says that it synced and did not."""
-    survives_lost_rollback: bool = True
-    """Whether a sync that failed and lost what was pending is survived even if the roll-back that
-    follows fails as well."""
+    survives_lost_writes: bool = True
+    """Whether it survives a sync that failed and threw away what was pending."""
 
 
 class FaultKind(Struct, frozen=True, kw_only=True):

@@ -28,6 +28,7 @@ C = TypeVar("C")
 
 CREATING, CLOSING = "(create)", "(close)"
 """The names of what is no event and writes all the same."""
+ALL_MOMENTS = 1_000_000
 WITHIN_RECOVERY = Reach(subsets=3, drawn=2, torn=1)
 """How many durable states are derived at each moment of a recovery."""
 
@@ -89,7 +90,7 @@ class Tally:
 
     def __init__(self) -> None:
         self.operations = self.states = self.distinct = self.recoveries = self.errors = 0
-        self.seconds = 0.0
+        self.seconds = self.error_seconds = 0.0
 
     def add(self, other: "Tally") -> None:
         """Count what another one counted as well."""
@@ -99,6 +100,7 @@ class Tally:
         self.recoveries += other.recoveries
         self.errors += other.errors
         self.seconds += other.seconds
+        self.error_seconds += other.error_seconds
 
 
 class PowerSweep(Generic[S, E, O, C]):
@@ -111,15 +113,29 @@ class PowerSweep(Generic[S, E, O, C]):
         setting: Setting,
         reach: Reach,
         random: Random,
+        *,
         recoveries: int = 0,
+        moments: int = ALL_MOMENTS,
     ) -> None:
         self.machine, self.storage, self.setting = machine, storage, setting
         self.reach, self.random, self.recoveries = reach, random, recoveries
+        self.moments = moments
+        """How many moments are judged where an event is not undisturbed: of a creation, a closing,
+        a recovery, and an event that met an error."""
         self.tallies: dict[str, Tally] = {}
         self._recovered: dict[bytes, Recovered[S]] = {}
         self._contents: dict[bytes, Stored] = {}
         self._settled: set[tuple[bytes, bytes, str]] = set()
         self._empty: Image | None = None
+
+    def _disk(self, start: Image) -> Disk:
+        setting = self.setting
+        return Disk(
+            start,
+            lies=setting.lies,
+            forgets=setting.survives_lost_writes,
+            salt=self.random.getrandbits(32),
+        )
 
     def empty(self) -> Image:
         """Return the files of a store that was created and closed."""
@@ -134,7 +150,7 @@ class PowerSweep(Generic[S, E, O, C]):
         session = self.storage.open(self.setting, {})
         opened = len(session.log)
         session.close()
-        initial = Stored(canonical(self.machine.initial))
+        initial = Stored(state=canonical(self.machine.initial))
         parts = ((CREATING, session.log[:opened]), (CLOSING, session.log[opened:]))
         self.judge(
             {},
@@ -144,8 +160,8 @@ class PowerSweep(Generic[S, E, O, C]):
             ],
         )
 
-    def take(self, events: Sequence[E]) -> None:
-        """Take a history and judge every moment of it. Raises ``Breach``."""
+    def take(self, events: Sequence[E], *, last: bool = False) -> None:
+        """Take a history and judge every moment of it, or of its last event. Raises ``Breach``."""
         start = self.empty()
         session = self.storage.open(self.setting, start)
         segments = list[Segment[E]]()
@@ -168,16 +184,27 @@ class PowerSweep(Generic[S, E, O, C]):
         finally:
             session.close()
         closing = Segment[E](name=CLOSING, operations=tuple(session.log[opened:]), allowed=(last,))
-        self.judge(start, [*segments, closing])
+        skipped = max(0, len(segments) - 1) if last else 0
+        self.judge(start, [*segments, closing], skipped=skipped)
 
-    def judge(self, start: Image, segments: Sequence[Segment[E]], *, forgets: bool = True) -> None:
+    def judge(
+        self,
+        start: Image,
+        segments: Sequence[Segment[E]],
+        *,
+        skipped: int = 0,
+    ) -> None:
         """Derive the durable states along a log that began with these files, and judge each.
 
-        ``forgets`` says whether a sync that failed lost what was pending. Raises ``Breach``.
+        The first ``skipped`` segments are passed over. Raises ``Breach``.
         """
-        disk = Disk(start, lies=self.setting.lies, forgets=forgets)
+        disk = self._disk(start)
         earlier = list[Stored]()
-        for segment in segments:
+        for segment in segments[:skipped]:
+            for operation in segment.operations:
+                disk.apply(operation)
+            earlier += segment.allowed[:-1]
+        for segment in segments[skipped:]:
             tally = self.tallies.setdefault(segment.name, Tally())
             began = time.perf_counter()
             try:
@@ -190,9 +217,13 @@ class PowerSweep(Generic[S, E, O, C]):
         self, disk: Disk, segment: Segment[E], earlier: Sequence[Stored], tally: Tally
     ) -> None:
         again = self.recoveries
+        sampled = segment.step is None or segment.note
+        judged = self._moments(len(segment.operations)) if sampled else None
         for number, operation in enumerate(segment.operations, 1):
             disk.apply(operation)
             tally.operations += 1
+            if judged is not None and number not in judged:
+                continue
             where = f"operation {number} of {len(segment.operations)} ({_brief(operation)})"
             for state in disk.durable_states(self.reach, self.random):
                 recovered = self._judge_state(
@@ -205,6 +236,12 @@ class PowerSweep(Generic[S, E, O, C]):
             self._judge_state(
                 state, segment, segment.allowed[-1:], "after the answer", earlier, tally
             )
+
+    def _moments(self, operations: int) -> frozenset[int]:
+        """Return the numbers of the operations after which the power goes."""
+        if operations <= self.moments:
+            return frozenset(range(1, operations + 1))
+        return frozenset(self.random.sample(range(1, operations + 1), self.moments))
 
     def _judge_state(
         self,
@@ -273,9 +310,12 @@ class PowerSweep(Generic[S, E, O, C]):
         """Lose power at every moment of a recovery as well: what is recovered stays the same."""
         session = self.storage.open(self.setting, image)
         session.close()
-        disk = Disk(image, lies=self.setting.lies)
+        disk = self._disk(image)
+        judged = self._moments(len(session.log))
         for number, operation in enumerate(session.log, 1):
             disk.apply(operation)
+            if number not in judged:
+                continue
             for state in disk.durable_states(WITHIN_RECOVERY, self.random):
                 tally.recoveries += 1
                 found = self._recovered.get(state.digest)

@@ -1,0 +1,343 @@
+"""Faults: every crash and every error of every event, in every way to keep what is stored.
+
+Theory of operation. Courses are beginnings of the vectors, each of which ends with an event that is
+to be judged. For each setting that ships, the storage is created, each course is taken and the
+power lost at every moment of its last event (``power``), and then every call of that event is
+struck by an error (``failing``). Then come the controls: settings that are known to be unsafe,
+disks that lie, builds with a fault in them and writers that are careless; the same sweeps must find
+each, or they see nothing and the engine is broken. Histories in which Hypothesis chooses the faults
+(``unreliable``) use up what is left of the time.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from random import Random
+from typing import Generic, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from plumbline_models.contract import Machine
+from plumbline_spec.case import Build, Case, Plan
+from plumbline_spec.clause_table import Breach, Progress
+from plumbline_spec.disk import Reach
+from plumbline_spec.engines import finding_of, finding_of_broken, not_applicable
+from plumbline_spec.host import Setting, Storage
+from plumbline_spec.lockstep import Effort, lockstep
+from plumbline_spec.power import Tally
+from plumbline_spec.profiles import FaultEffort
+from plumbline_spec.publishing import CARELESS, publish
+from plumbline_spec.report import EngineReport, Finding, PairSteps, Verdict
+from plumbline_spec.shrink import shrink
+from plumbline_spec.sweeping import CLAUSES, Sweeps
+from plumbline_spec.traces import Trace, read
+from plumbline_spec.unreliable import unreliable
+
+S = TypeVar("S")
+E = TypeVar("E")
+O = TypeVar("O")  # noqa: E741 - the letters of the contract
+C = TypeVar("C")
+
+ENGINE = "faults"
+PUBLISHING = "(publish)"
+HEADING = (
+    "event",
+    "setting",
+    "operations",
+    "durable states",
+    "distinct",
+    "in recovery",
+    "errors",
+    "distinct/s",
+    "verdict",
+)
+CONTROL = FaultEffort(every_pair=False, subsets=3, drawn=6, recoveries=0, strikes=40, histories=0)
+"""How much is done to find a control."""
+WRITER_REACH = Reach(subsets=10, drawn=20)
+MAX_REPLAYS = 40
+"""How often a course is taken again while it is shortened."""
+
+
+class Course(Struct, Generic[E], frozen=True, kw_only=True):
+    """Events of which the last is judged, and what it is answered."""
+
+    events: tuple[E, ...]
+    pair: tuple[str, str]
+
+
+class Control(Struct, frozen=True, kw_only=True):
+    """Something unsafe, and the clause by which it was found; "" when it was not."""
+
+    name: str
+    clause: str
+
+
+def courses_of(
+    machine: Machine[S, E, O, C], traces: Sequence[Trace[S, E, O]], *, every_pair: bool
+) -> list[Course[E]]:
+    """Return a shortest course of the traces for each pair of event and outcome, or each event.
+
+    For an event alone it is one that changes the state, when there is one.
+    """
+    found: dict[object, Course[E]] = {}
+    effective = set[str]()
+    for trace in sorted(traces, key=lambda one: len(one.steps)):
+        state = machine.initial
+        for number, step in enumerate(trace.steps, 1):
+            before, (state, outcome) = state, machine.step(state, step.event)
+            name = type(step.event).__name__
+            course = Course(
+                events=trace.events[:number], pair=(name, machine.outcome_name(outcome))
+            )
+            if every_pair:
+                _shorter(found, course.pair, course)
+            elif before == state:
+                found.setdefault(name, course)
+            elif name not in effective:
+                effective.add(name)
+                found[name] = course
+            else:
+                _shorter(found, name, course)
+    return list(found.values())
+
+
+def _shorter(found: dict[object, Course[E]], key: object, course: Course[E]) -> None:
+    known = found.get(key)
+    if known is None or len(course.events) < len(known.events):
+        found[key] = course
+
+
+class _Run(Generic[S, E, O, C]):
+    """One run of the engine on one machine."""
+
+    def __init__(self, case: Case[S, E, O, C], plan: Plan, progress: Progress) -> None:
+        self.case, self.plan, self.progress = case, plan, progress
+        self.effort = plan.profile.faults
+        self.random = Random(plan.seed)  # noqa: S311 - repeats with its seed, no secret
+        traces = read(
+            plan.spec / "vectors" / f"{case.machine.name}.jsonl",
+            lambda header: case.rules(header.rules),
+        )
+        self.courses = courses_of(case.machine, traces, every_pair=self.effort.every_pair)
+        self.tallies: dict[tuple[str, str], Tally] = {}
+        self.pairs: Counter[tuple[str, str]] = Counter()
+        self.controls: list[Control] = []
+        self.findings: list[Finding] = []
+        self.histories = 0
+
+    def shipped(self, storage: Storage[S, E, O], setting: Setting) -> None:
+        """Take every course in a setting that ships; the first broken clause ends it."""
+        sweeps = Sweeps(self.case.machine, storage, setting, self.effort, self.random)
+        events: tuple[E, ...] = ()
+        try:
+            sweeps.create()
+            for number, course in enumerate(self.courses, 1):
+                said = f"{setting.name}, {number} of {len(self.courses)} courses"
+                self.progress(f"{said}, {course.pair[0]}")
+                events = course.events
+                sweeps.take(events)
+                self.pairs[course.pair] += 1
+        except Breach as breach:
+            self.findings.append(self._found(breach, events, setting))
+        for name, tally in sweeps.tallies.items():
+            self.tallies.setdefault((name, setting.name), Tally()).add(tally)
+
+    def published(self) -> None:
+        """Take the writer of files outside the database, and the careless ones."""
+        tally = self.tallies.setdefault((PUBLISHING, ""), Tally())
+        started = time.perf_counter()
+        try:
+            publish(WRITER_REACH, self.random, tally)
+        except Breach as breach:
+            self.findings.append(self._finding(breach, ()))
+        tally.seconds += time.perf_counter() - started
+        for careless in CARELESS:
+            clause = ""
+            try:
+                publish(WRITER_REACH, self.random, Tally(), careless=careless)
+            except Breach as breach:
+                clause = breach.broken.clause
+            self.controls.append(Control(name=f"writer: {careless.name}", clause=clause))
+
+    def unsafe(self, storage: Storage[S, E, O], setting: Setting) -> None:
+        """Find what is wrong with a setting that does not ship."""
+        breach = self._breach(storage, setting, [course.events for course in self.courses])
+        self.controls.append(_control(f"setting: {setting.name}", breach))
+
+    def built(self, build: Build[S, E, O, C]) -> None:
+        """Find what is wrong with a build."""
+        self.progress(f"build: {build.name}")
+        make = build.case().storage
+        assert make is not None, "a build for this engine has a storage"
+        storage = make()
+        try:
+            breach = self._breach(
+                storage, storage.settings[0], [course.events for course in self.courses]
+            )
+        finally:
+            storage.close()
+        control = _control(f"build: {build.name}", breach)
+        if build.breaks not in ("", control.clause):
+            control = replace(control, clause="")
+        self.controls.append(control)
+
+    def _breach(
+        self, storage: Storage[S, E, O], setting: Setting, courses: Sequence[tuple[E, ...]]
+    ) -> tuple[Breach, tuple[E, ...]] | None:
+        """Return the first clause that is broken, and the course along which."""
+        sweeps = Sweeps(self.case.machine, storage, setting, CONTROL, self.random)
+        for events in courses:
+            self.progress(f"{setting.name}, a control")
+            try:
+                sweeps.take(events)
+            except Breach as breach:
+                return breach, events
+        return None
+
+    def _found(self, breach: Breach, events: tuple[E, ...], setting: Setting) -> Finding:
+        """Shorten the course along which a clause is broken, and return it as a finding."""
+        latest = breach
+
+        def fails(shorter: tuple[E, ...]) -> bool:
+            nonlocal latest
+            make = self.case.storage
+            assert make is not None
+            storage = make()
+            try:
+                found = self._breach(storage, setting, [shorter] if shorter else [])
+            finally:
+                storage.close()
+            if found is None or found[0].broken.clause != breach.broken.clause:
+                return False
+            latest = found[0]
+            return True
+
+        short = events
+        if len(events) > 1 and fails(events):
+            short = shrink(fails, events, max_replays=MAX_REPLAYS)
+            fails(short)
+        return self._finding(latest, short)
+
+    def _finding(self, breach: Breach, events: tuple[E, ...]) -> Finding:
+        return finding_of_broken(self.case.machine, breach.broken, events, ENGINE)
+
+    def drawn(self, make: Callable[[], Storage[S, E, O]], settings: Sequence[Setting]) -> None:
+        """Take histories in which Hypothesis chooses the faults, until the time is up."""
+        for number, setting in enumerate(settings):
+            if self.findings:
+                return
+            until = self.plan.until
+            if until is not None:
+                now = time.monotonic()
+                until = now + max(0.0, until - now) / (len(settings) - number)
+            effort = Effort(
+                examples=self.effort.histories,
+                steps=self.plan.profile.steps,
+                seed=self.plan.seed + number,
+                until=until,
+            )
+            run = lockstep(
+                self.case.machine,
+                unreliable(make, setting),
+                self.case.scopes[self.plan.profile.name].descend[0],
+                effort,
+                database=self.plan.database,
+                progress=self.progress,
+            )
+            self.histories += run.examples + run.extra_examples
+            if run.failure is not None:
+                found = finding_of(self.case.machine, run.failure, run.events, ENGINE)
+                self.findings.append(found)
+
+    def report(self) -> EngineReport:
+        """Return what was seen."""
+        total = Tally()
+        for tally in self.tallies.values():
+            total.add(tally)
+        missed = [one.name for one in self.controls if not one.clause]
+        figures = {
+            "operations": total.operations,
+            "durable_states": total.states,
+            "distinct_states": total.distinct,
+            "recoveries": total.recoveries,
+            "errors": total.errors,
+            "threatened_histories": self.histories,
+            "controls": len(self.controls),
+            "controls_caught": len(self.controls) - len(missed),
+        }
+        faults = [f"control not caught: {name}" for name in missed]
+        kinds = {kind.__name__ for kind in self.case.machine.kinds}
+        unseen = kinds - {event for event, _ in self.pairs} if not self.findings else set[str]()
+        faults += [f"no course ends with the event {name}" for name in sorted(unseen)]
+        return EngineReport(
+            machine=self.case.machine.name,
+            engine=ENGINE,
+            verdict=Verdict.BROKEN if self.findings or faults else Verdict.HOLDS,
+            summary=_summary(figures, total),
+            figures=figures,
+            details=tuple(faults),
+            table=tuple(self._table()),
+            pairs=tuple(
+                PairSteps(event=event, outcome=outcome, steps=steps)
+                for (event, outcome), steps in sorted(self.pairs.items())
+            ),
+            clauses=tuple(CLAUSES),
+            findings=tuple(self.findings),
+        )
+
+    def _table(self) -> Iterator[tuple[str, ...]]:
+        yield HEADING
+        for (name, setting), tally in self.tallies.items():
+            counted = (
+                tally.operations,
+                tally.states,
+                tally.distinct,
+                tally.recoveries,
+                tally.errors,
+                _rate(tally),
+            )
+            yield (name, setting, *(f"{count:,}" for count in counted), "holds")
+        for control in self.controls:
+            found = f"caught by {control.clause}" if control.clause else "NOT CAUGHT"
+            yield (control.name, "", "", "", "", "", "", "", found)
+
+
+def _control(name: str, breach: tuple[Breach, tuple[object, ...]] | None) -> Control:
+    return Control(name=name, clause="" if breach is None else breach[0].broken.clause)
+
+
+def _rate(tally: Tally) -> int:
+    return int(tally.distinct / tally.seconds) if tally.seconds else 0
+
+
+def _summary(figures: dict[str, int], total: Tally) -> str:
+    return (
+        f"{figures['operations']:,} operations, {figures['distinct_states']:,} distinct durable"
+        f" states ({_rate(total):,}/s), {figures['errors']:,} errors,"
+        f" {figures['threatened_histories']:,} histories,"
+        f" {figures['controls_caught']} of {figures['controls']} controls caught"
+    )
+
+
+def run_faults(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> EngineReport:
+    """Take every event through power losses and errors, and hold the engine to its controls."""
+    if case.storage is None:
+        return not_applicable(case, ENGINE, "the host stores nothing")
+    run = _Run(case, plan, progress)
+    storage = case.storage()
+    try:
+        for setting in storage.settings:
+            if setting.ships:
+                run.shipped(storage, setting)
+        run.published()
+        for setting in storage.settings:
+            if not setting.ships:
+                run.unsafe(storage, setting)
+    finally:
+        storage.close()
+    for build in case.builds:
+        if build.engine == ENGINE:
+            run.built(build)
+    run.drawn(case.storage, [one for one in storage.settings if one.ships])
+    return run.report()

@@ -1,0 +1,139 @@
+"""Sweeping: one course through every power loss and every error, in one setting (FLT-1 to FLT-6).
+
+A course is a history whose last event is judged. ``Sweeps`` is what ``faults`` takes courses
+through, and what a kept trace is taken through again.
+"""
+
+from collections.abc import Sequence
+from random import Random
+from typing import Generic, TypeVar
+
+from plumbline_models.contract import Machine
+from plumbline_spec.case import Case
+from plumbline_spec.clause_table import Breach
+from plumbline_spec.disk import Reach
+from plumbline_spec.failing import FailingSweep
+from plumbline_spec.host import Setting, Storage
+from plumbline_spec.power import PowerSweep, Tally
+from plumbline_spec.profiles import FaultEffort
+from plumbline_spec.publishing import publish
+from plumbline_spec.traces import Trace
+
+S = TypeVar("S")
+E = TypeVar("E")
+O = TypeVar("O")  # noqa: E741 - the letters of the contract
+C = TypeVar("C")
+
+CLAUSES = {
+    "FLT-1": (
+        "whole",
+        (
+            "After a power loss at any moment of an event, what is recovered MUST be the state"
+            " before the event or the state after it, with the stored answers of that state."
+        ),
+    ),
+    "FLT-2": (
+        "durable",
+        "What was answered MUST still be there after a power loss at any later moment.",
+    ),
+    "FLT-3": (
+        "intact",
+        "What is left after a power loss or an error MUST open, and MUST pass every check of it.",
+    ),
+    "FLT-4": (
+        "recovery",
+        (
+            "A power loss at any moment of a recovery MUST lead to the state that the recovery"
+            " leads to when it is not disturbed."
+        ),
+    ),
+    "FLT-5": (
+        "true answer",
+        (
+            "An event whose environment fails MUST be answered as the machine answers it, or end in"
+            " an error of the environment; unless that error says that the outcome is unknown,"
+            " nothing MUST have been done."
+        ),
+    ),
+    "FLT-6": (
+        "again",
+        (
+            "After a power loss or an error, the same event with the same request id MUST be"
+            " answered as if nothing had happened, and MUST be done once."
+        ),
+    ),
+    "FLT-7": (
+        "published file",
+        (
+            "A file that is written outside the database MUST be the old one or the new one after"
+            " a power loss at any moment, and the new one once its writer returned."
+        ),
+    ),
+}
+
+AGAIN = FaultEffort(every_pair=True, subsets=5, drawn=12, recoveries=2, strikes=200, histories=0)
+"""How much is done for a trace that was kept."""
+SEED = 1
+
+
+class Sweeps(Generic[S, E, O, C]):
+    """What happens to courses in one setting."""
+
+    def __init__(
+        self,
+        machine: Machine[S, E, O, C],
+        storage: Storage[S, E, O],
+        setting: Setting,
+        effort: FaultEffort,
+        random: Random,
+    ) -> None:
+        reach = Reach(subsets=effort.subsets, drawn=effort.drawn)
+        self.setting = setting
+        self.power = PowerSweep(
+            machine,
+            storage,
+            setting,
+            reach,
+            random,
+            recoveries=effort.recoveries,
+            moments=effort.moments,
+        )
+        self.failing = FailingSweep(self.power, effort.strikes, random)
+
+    def create(self) -> None:
+        """Lose power while the store is made. Raises ``Breach``."""
+        self.power.create()
+
+    def take(self, events: Sequence[E]) -> None:
+        """Lose power within the last of these events, and let it fail. Raises ``Breach``."""
+        self.power.take(events, last=True)
+        self.failing.take(events)
+
+    @property
+    def tallies(self) -> dict[str, Tally]:
+        """What was done, by the name of the event."""
+        found = dict[str, Tally]()
+        for sweep in (self.power, self.failing):
+            for name, tally in sweep.tallies.items():
+                found.setdefault(name, Tally()).add(tally)
+        return found
+
+
+def swept_again(case: Case[S, E, O, C], trace: Trace[S, E, O]) -> Breach | None:
+    """Take a kept trace through every fault, in each setting that ships; return what it breaks."""
+    if case.storage is None:
+        return None
+    storage = case.storage()
+    random = Random(SEED)  # noqa: S311 - repeats with its seed, no secret
+    try:
+        publish(Reach(subsets=AGAIN.subsets, drawn=AGAIN.drawn), random, Tally())
+        for setting in (one for one in storage.settings if one.ships):
+            sweeps = Sweeps(case.machine, storage, setting, AGAIN, random)
+            sweeps.create()
+            if trace.events:
+                sweeps.take(trace.events)
+    except Breach as breach:
+        return breach
+    finally:
+        storage.close()
+    return None
