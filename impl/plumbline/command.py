@@ -64,6 +64,8 @@ ENGINE_NAMES = (
     "diff",
     "vectors",
     "envelope",
+    "interleave",
+    "faults",
     "quality",
 )
 

@@ -1,13 +1,18 @@
 """Every machine with its SQLite host, variants and scopes: what ``plumbline check`` checks."""
 
 from collections.abc import Callable
+from types import ModuleType
 
 from msgspec.structs import replace
 
 from plumbline import intake as sqlite_intake
 from plumbline import ordinals as sqlite_ordinals
 from plumbline import tokens as sqlite_tokens
+from plumbline.builds import interleaved_builds
+from plumbline.mutation.mutants import mutants
 from plumbline.sqlite_host import judged
+from plumbline.sqlite_shared import SqliteShared
+from plumbline.sqlite_storage import SqliteStorage
 from plumbline_models import intake, ordinals, tokens
 from plumbline_models.history.intake import VARIANTS as INTAKE_VARIANTS
 from plumbline_models.history.ordinals import VARIANTS as ORDINALS_VARIANTS
@@ -26,6 +31,9 @@ def ordinals_case() -> Case[ordinals.State, ordinals.Event, ordinals.Outcome, or
     deep = scope(conversations=1, messages=3, summaries=4)
     wide = scope(conversations=2, messages=4, summaries=2, refusals=False)
     vast = scope(conversations=2, messages=4, summaries=3, refusals=False)
+    two = scope(conversations=2, messages=1, summaries=1)
+    three = scope(conversations=1, messages=3, summaries=1)
+    meeting = scope(conversations=2, messages=3, summaries=2)
     return Case(
         machine=ordinals.machine(),
         rule_sets={rules.name: _machine(rules) for rules in ordinals.RULE_SETS},
@@ -44,8 +52,21 @@ def ordinals_case() -> Case[ordinals.State, ordinals.Event, ordinals.Outcome, or
         vectors_scopes=(medium,),
         host=lambda: judged(sqlite_ordinals.PROGRAM),
         durable=lambda: judged(sqlite_ordinals.PROGRAM, durable=True),
+        shared=lambda: SqliteShared(sqlite_ordinals.PROGRAM),
+        storage=lambda: SqliteStorage(sqlite_ordinals.PROGRAM),
+        meeting_scopes=(meeting,),
+        builds=tuple(interleaved_builds(ordinals_case, sqlite_ordinals.PROGRAM)),
+        mutants=mutants("ordinals", _ordinals_case_of, (two, three)),
         variants=ORDINALS_VARIANTS,
     )
+
+
+def _ordinals_case_of(
+    registry: ModuleType,
+) -> Case[ordinals.State, ordinals.Event, ordinals.Outcome, ordinals.Scope]:
+    made: Callable[[], Case[ordinals.State, ordinals.Event, ordinals.Outcome, ordinals.Scope]]
+    made = registry.ordinals_case
+    return made()
 
 
 def _machine(rules: ordinals.Rules) -> Callable[[], ordinals.Machine]:
@@ -60,6 +81,9 @@ def tokens_case() -> Case[tokens.State, tokens.Event, tokens.Outcome, tokens.Sco
     deep = scope(conversations=1, messages=3, summaries=2, counts=(None,))
     counted = scope(conversations=1, messages=3, summaries=2)
     wide = scope(conversations=2, messages=3, summaries=2, refusals=False, weighings=False)
+    least = scope(conversations=1, messages=2, summaries=1, counts=(None,))
+    given = scope(conversations=1, messages=2, summaries=1, counts=(5,), refusals=False)
+    meeting = scope(conversations=2, messages=2, summaries=2, counts=(None,))
     return Case(
         machine=tokens.machine(),
         rule_sets={rules.name: _tokens_machine(rules) for rules in tokens.RULE_SETS},
@@ -80,8 +104,21 @@ def tokens_case() -> Case[tokens.State, tokens.Event, tokens.Outcome, tokens.Sco
         vectors_scopes=(medium, deep),
         host=lambda: judged(sqlite_tokens.PROGRAM),
         durable=lambda: judged(sqlite_tokens.PROGRAM, durable=True),
+        shared=lambda: SqliteShared(sqlite_tokens.PROGRAM),
+        storage=lambda: SqliteStorage(sqlite_tokens.PROGRAM),
+        meeting_scopes=(meeting,),
+        builds=tuple(interleaved_builds(tokens_case, sqlite_tokens.PROGRAM)),
+        mutants=mutants("tokens", _tokens_case_of, (least, given)),
         variants=TOKENS_VARIANTS,
     )
+
+
+def _tokens_case_of(
+    registry: ModuleType,
+) -> Case[tokens.State, tokens.Event, tokens.Outcome, tokens.Scope]:
+    made: Callable[[], Case[tokens.State, tokens.Event, tokens.Outcome, tokens.Scope]]
+    made = registry.tokens_case
+    return made()
 
 
 def _tokens_machine(rules: tokens.Rules) -> Callable[[], tokens.Machine]:
@@ -108,6 +145,10 @@ def intake_case() -> Case[intake.State, intake.Event, intake.Outcome, intake.Sco
     beside = scope(ledger=two, rows=1, departures=False)
     no_rows = scope(ledger=lists)
     weighed = scope(ledger=replace(lists, messages=1, weighings=True))
+    together = tokens.Scope(conversations=2, messages=2, summaries=2, counts=(None,))
+    meeting = scope(ledger=together, rows=1)
+    rows = scope(ledger=alone, rows=2, departures=False)
+    places = scope(ledger=covered, rows=1, ids=False)
     usual = (by_id, leaving, covering, by_place, no_rows, weighed)
     long = (scope(ledger=covered, rows=2), scope(ledger=covered, rows=3, ids=False, appends=1))
     return Case(
@@ -124,8 +165,21 @@ def intake_case() -> Case[intake.State, intake.Event, intake.Outcome, intake.Sco
         vectors_scopes=(*usual, beside),
         host=lambda: judged(sqlite_intake.PROGRAM),
         durable=lambda: judged(sqlite_intake.PROGRAM, durable=True),
+        shared=lambda: SqliteShared(sqlite_intake.PROGRAM),
+        storage=lambda: SqliteStorage(sqlite_intake.PROGRAM),
+        meeting_scopes=(meeting,),
+        builds=tuple(interleaved_builds(intake_case, sqlite_intake.PROGRAM)),
+        mutants=mutants("intake", _intake_case_of, (rows, leaving, places)),
         variants=INTAKE_VARIANTS,
     )
+
+
+def _intake_case_of(
+    registry: ModuleType,
+) -> Case[intake.State, intake.Event, intake.Outcome, intake.Scope]:
+    made: Callable[[], Case[intake.State, intake.Event, intake.Outcome, intake.Scope]]
+    made = registry.intake_case
+    return made()
 
 
 def _intake_machine(rules: intake.Rules) -> Callable[[], intake.Machine]:

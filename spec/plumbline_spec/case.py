@@ -9,7 +9,7 @@ from msgspec import Struct
 from plumbline_models.contract import Machine
 from plumbline_models.history import Variant
 from plumbline_spec.errors import UnusableInput
-from plumbline_spec.host import Judged, Shared
+from plumbline_spec.host import Judged, Shared, Storage
 from plumbline_spec.profiles import Profile
 
 S = TypeVar("S")
@@ -36,8 +36,49 @@ class Build(Struct, Generic[S, E, O, C], frozen=True, kw_only=True):
     """The engine that finds it; controls of that engine are taken in each of its runs."""
     story: str
     """What is wrong with it, in a sentence."""
+    breaks: str = ""
+    """The clause that it must be seen to break; "" for any."""
     case: "Callable[[], Case[S, E, O, C]]"
     """The case with the hosts of this build."""
+
+
+class Mutant(Struct, Generic[S, E, O, C], frozen=True, kw_only=True):
+    """A build that differs from the shipped one in one place, by rule and not by hand."""
+
+    id: str
+    """Module, function, operator, and its number among those of the same three."""
+    operator: str
+    place: str
+    """File and line."""
+    diff: str
+    """What is changed, as a unified diff of the source."""
+    case: "Callable[[], Case[S, E, O, C]]"
+    """The case with the hosts of this build; they run out of steps rather than hang."""
+
+    @property
+    def change(self) -> str:
+        """The lines of the diff that come and go: what is changed, wherever it stands."""
+        return "\n".join(line for line in self.diff.split("\n")[2:] if line[:1] in "-+")
+
+
+class Equivalent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why a mutant cannot be told from the shipped build by any event."""
+
+    id: str
+    change: str
+    """As ``Mutant.change``; an entry is stale when its mutant changes something else."""
+    proof: str
+
+
+class Mutants(Struct, Generic[S, E, O, C], frozen=True, kw_only=True):
+    """The mutants of a build, and what it takes to judge them."""
+
+    every: "Callable[[], Sequence[Mutant[S, E, O, C]]]"
+    unchanged: "Callable[[], Case[S, E, O, C]]"
+    """The shipped build, made in the way of a mutant and with a tenth of its steps."""
+    equivalents: Callable[[], Sequence[Equivalent]]
+    scopes: tuple[C, ...]
+    """Small ones: they are walked for every mutant that stored traces do not kill."""
 
 
 class Case(Struct, Generic[S, E, O, C], frozen=True, kw_only=True):
@@ -59,8 +100,14 @@ class Case(Struct, Generic[S, E, O, C], frozen=True, kw_only=True):
     """A host on storage that outlives it."""
     shared: Callable[[], Shared[S, E, O]] | None = None
     """A store that several clients use at once; None where the host has but one."""
+    storage: Callable[[], Storage[S, E, O]] | None = None
+    """A store whose operations can be seen and made to fail; None where nothing is stored."""
+    meeting_scopes: tuple[C, ...] = ()
+    """Where events are found that meet in a shared store; () for those of ``descend``."""
     builds: Sequence[Build[S, E, O, C]] = ()
     """Builds with a fault, each of which its engine must find."""
+    mutants: Mutants[S, E, O, C] | None = None
+    """Mutants of its host; None where there is nothing to make them from."""
     variants: Sequence[Variant[S, E, O, C]]
     weight: int = 1
     """Its part of a profile's budget beside the other machines."""

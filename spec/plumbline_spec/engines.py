@@ -13,10 +13,10 @@ from plumbline_spec.clause_table import Broken, Progress, silent
 from plumbline_spec.coverage import Covered
 from plumbline_spec.descend import Descent, descend
 from plumbline_spec.diff import Comparison, diff
-from plumbline_spec.envelope import CLAUSES as ENVELOPE_CLAUSES
-from plumbline_spec.envelope import Envelope, envelope
+from plumbline_spec.envelope import envelope
 from plumbline_spec.explore import MAX_STATES, Counterexample, Exploration, explore
 from plumbline_spec.host import Judged, offered
+from plumbline_spec.kept import broken_again
 from plumbline_spec.lockstep import Effort, lockstep
 from plumbline_spec.quality import Quality, afresh, on_stored_traces
 from plumbline_spec.report import EngineReport, Finding, PairSteps, Row, Verdict
@@ -64,7 +64,10 @@ def run_regressions(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> E
                 again = record(machine, trace.events, trace.header)
                 found = validate(machine, again) or replay(machine, judged, again)
                 findings += _mismatched(machine, again, found[:1], f"{file.name} ")
-                findings += _unenveloped(case, again)
+                findings += [
+                    _finding(machine, one.clause, one.found, one.events, one.engine)
+                    for one in broken_again(case, again)
+                ]
     finally:
         judged.host.close()
     return _report(
@@ -76,26 +79,11 @@ def run_regressions(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> E
     )
 
 
-def _unenveloped(case: Case[S, E, O, C], trace: Trace[S, E, O]) -> list[Finding]:
-    """Judge the envelope along a trace that was kept because a clause of it was broken."""
-    return [
-        finding_of_broken(case.machine, found.broken, found.events)
-        for found in enveloped(case, trace)
-        if found.broken is not None
-    ]
-
-
-def enveloped(case: Case[S, E, O, C], trace: Trace[S, E, O]) -> list[Envelope[E]]:
-    """Take a trace in its envelope, if that is what the trace is about."""
-    about = trace.header.name in ENVELOPE_CLAUSES
-    return [envelope(case.machine, case.durable, [trace])] if about else []
-
-
 def finding_of_broken(
-    machine: Machine[S, E, O, C], broken: Broken, events: tuple[E, ...]
+    machine: Machine[S, E, O, C], broken: Broken, events: tuple[E, ...], engine: str = "envelope"
 ) -> Finding:
-    """Return the finding of a clause of the envelope."""
-    return _finding(machine, broken.clause, str(broken.witness), events, "envelope")
+    """Return the finding of a clause about hosts that an engine found broken."""
+    return _finding(machine, broken.clause, str(broken.witness), events, engine)
 
 
 def _is_about(file: Path, machine: str) -> bool:
@@ -182,7 +170,7 @@ def run_descend(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> Engin
     for scope in case.scopes[plan.profile.name].descend:
         walk = descend(case.machine, scope, case.host, progress=progress)
         if walk is None:
-            return _not_applicable(case, "descend", "the host cannot return to a savepoint")
+            return not_applicable(case, "descend", "the host cannot return to a savepoint")
         walks.append(_shortened(case, scope, walk))
         differing += _other_states(case.machine, scope, walk, progress) if walk.complete else []
     states, transitions = sum(one.states for one in walks), sum(one.transitions for one in walks)
@@ -426,6 +414,8 @@ ENGINES: Mapping[str, int] = {
     "diff": 4,
     "vectors": 2,
     "envelope": 3,
+    "interleave": 6,
+    "faults": 7,
     "quality": 5,
 }
 """Every engine and its weight in the budget; those that write nothing come in this order."""
@@ -459,7 +449,8 @@ def _report(
     )
 
 
-def _not_applicable(case: Case[S, E, O, C], engine: str, why: str) -> EngineReport:
+def not_applicable(case: Case[S, E, O, C], engine: str, why: str) -> EngineReport:
+    """Return the report of an engine that needs what the host does not have."""
     return EngineReport(
         machine=case.machine.name, engine=engine, verdict=Verdict.NOT_APPLICABLE, summary=why
     )

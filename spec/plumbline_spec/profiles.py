@@ -8,6 +8,26 @@ from msgspec import Struct
 ProfileName = Literal["quick", "ci", "nightly"]
 
 
+class FaultEffort(Struct, frozen=True, kw_only=True):
+    """How much ``faults`` does at least."""
+
+    every_pair: bool
+    """Whether an event is taken with each of its outcomes, or once."""
+    subsets: int
+    """Up to so many pending operations every subset of them is tried."""
+    drawn: int
+    """Subsets drawn beyond that at each moment."""
+    recoveries: int
+    """Recoveries in each event during which the power is lost again."""
+    moments: int = 1_000_000
+    """Moments of a creation, a closing, a recovery and an event that met an error; all of them
+    when there are fewer. Of an event that met none every moment is taken."""
+    strikes: int
+    """Calls of each kind that fail in an event; all of them when there are fewer."""
+    histories: int
+    """Histories with power losses and errors, in each setting that ships."""
+
+
 class Profile(Struct, frozen=True, kw_only=True):
     """A fixed seeded minimum for each engine, and a budget; more histories use up what is left."""
 
@@ -22,8 +42,21 @@ class Profile(Struct, frozen=True, kw_only=True):
     """Steps in a history."""
     durable_examples: int
     """Histories of lockstep on a file."""
+    faults: FaultEffort = FaultEffort(
+        every_pair=False, subsets=3, drawn=4, recoveries=1, moments=6, strikes=4, histories=2
+    )
+    schedules: int = 8
+    """Schedules of two clients for each meeting and mode, fewest switches first."""
+    drawn_beyond: int = 0
+    """Schedules that Hypothesis draws for a meeting where that bound cut the search off."""
+    crowds: int = 0
+    """Meetings of three clients, in one mode each, for which schedules are drawn."""
+    drawn: int = 0
+    """Schedules that Hypothesis draws for each of those."""
     afresh: bool
     """Whether variants are searched for again, or judged on their stored traces."""
+    mutants: int = 0
+    """Mutants of each machine judged at least, or all when there are fewer; 0 for none at all."""
     histories_floor: int
     """Per cent of the events and outcomes that the host can have; lockstep's minimum reaches it."""
 
@@ -38,7 +71,11 @@ PROFILES: Mapping[str, Profile] = {
             examples=120,
             steps=40,
             durable_examples=8,
+            schedules=8,
+            crowds=2,
+            drawn=20,
             afresh=False,
+            mutants=0,
             histories_floor=75,
         ),
         Profile(
@@ -48,7 +85,15 @@ PROFILES: Mapping[str, Profile] = {
             examples=1_500,
             steps=60,
             durable_examples=60,
+            faults=FaultEffort(
+                every_pair=True, subsets=6, drawn=12, recoveries=2, strikes=24, histories=40
+            ),
+            schedules=400,
+            drawn_beyond=100,
+            crowds=24,
+            drawn=100,
             afresh=True,
+            mutants=100,
             histories_floor=95,
         ),
         Profile(
@@ -58,7 +103,20 @@ PROFILES: Mapping[str, Profile] = {
             examples=20_000,
             steps=100,
             durable_examples=1_000,
+            faults=FaultEffort(
+                every_pair=True,
+                subsets=11,
+                drawn=48,
+                recoveries=20,
+                strikes=100_000,
+                histories=1_000,
+            ),
+            schedules=20_000,
+            drawn_beyond=1_000,
+            crowds=1_000,
+            drawn=1_000,
             afresh=True,
+            mutants=100_000,
             histories_floor=100,
         ),
     )

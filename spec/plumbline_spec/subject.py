@@ -16,6 +16,10 @@ from plumbline_spec.clause_table import Progress
 from plumbline_spec.codec import schema
 from plumbline_spec.diff import Comparison, diff
 from plumbline_spec.errors import UnusableInput
+from plumbline_spec.faults import run_faults
+from plumbline_spec.interleave import run_interleave
+from plumbline_spec.kept import broken_again
+from plumbline_spec.mutants import run_quality_with_mutants
 from plumbline_spec.quality import afresh, to_store
 from plumbline_spec.report import ClauseInfo, EngineReport, Row
 from plumbline_spec.traces import Mismatch, Trace, encode, read, replay, validate
@@ -113,7 +117,11 @@ def _info(clause: Clause[S, E, O]) -> ClauseInfo:
 
 def _run(case: Case[S, E, O, C], engine: str, plan: Plan, progress: Progress) -> EngineReport:
     started = time.perf_counter()
-    runs = {
+
+    def quality(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> EngineReport:
+        return run_quality_with_mutants(case, plan, progress, _run)
+
+    runs: dict[str, Callable[[Case[S, E, O, C], Plan, Progress], EngineReport]] = {
         "regressions": engines.run_regressions,
         "explore": engines.run_explore,
         "descend": engines.run_descend,
@@ -122,7 +130,9 @@ def _run(case: Case[S, E, O, C], engine: str, plan: Plan, progress: Progress) ->
         "diff": engines.run_diff,
         "vectors": engines.run_vectors,
         "envelope": engines.run_envelope,
-        "quality": engines.run_quality,
+        "interleave": run_interleave,
+        "faults": run_faults,
+        "quality": quality,
     }
     report = runs[engine](case, plan, progress)
     seconds = time.perf_counter() - started
@@ -172,7 +182,7 @@ def _replay(case: Case[S, E, O, C], path: Path) -> list[Replayed]:
                 mismatches=(
                     *validate(case.rules(trace.header.rules), trace),
                     *replay(case.rules(trace.header.rules), judged, trace),
-                    *_unenveloped(case, trace),
+                    *_broken_again(case, trace),
                 ),
             )
             for trace in read(path, lambda header: case.rules(header.rules))
@@ -181,16 +191,10 @@ def _replay(case: Case[S, E, O, C], path: Path) -> list[Replayed]:
         judged.host.close()
 
 
-def _unenveloped(case: Case[S, E, O, C], trace: Trace[S, E, O]) -> list[Mismatch]:
+def _broken_again(case: Case[S, E, O, C], trace: Trace[S, E, O]) -> list[Mismatch]:
     return [
-        Mismatch(
-            step=len(found.events),
-            what=found.broken.clause,
-            recorded="holds",
-            found=str(found.broken.witness),
-        )
-        for found in engines.enveloped(case, trace)
-        if found.broken is not None
+        Mismatch(step=len(one.events), what=one.clause, recorded="holds", found=one.found)
+        for one in broken_again(case, trace)
     ]
 
 

@@ -2,7 +2,7 @@
 
 Theory of operation. ``step`` decides, four clauses judge, and ``machine`` puts both into the record
 that every engine takes. What follows is what a case has beside a machine: rule sets of which two
-are equal and one is not, a wrong machine for each clause, a scope, and a host.
+are equal and one is not, a wrong machine for each clause, a scope, a host, and mutants of it.
 
 States    ``State``: how many coins the locker holds
 Events    ``Deposit`` ``Withdraw`` ``Clear``
@@ -52,6 +52,8 @@ from typing import Annotated, TypeAlias, assert_never
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import replace
+from typing_extensions import override
 
 from plumbline_models import contract
 from plumbline_models.contract import (
@@ -63,9 +65,9 @@ from plumbline_models.contract import (
     Witness,
 )
 from plumbline_models.history import CONSTRUCTED, Variant
-from plumbline_spec.case import Case, Scopes
-from plumbline_spec.host import Judged
-from plumbline_spec.model_host import model_host
+from plumbline_spec.case import Build, Case, Equivalent, Mutant, Mutants, Scopes
+from plumbline_spec.host import Client, Gate, Judged, RequestId
+from plumbline_spec.model_host import ModelClient, ModelShared, model_host
 from plumbline_spec.profiles import PROFILES
 
 LIMIT = 3
@@ -345,13 +347,87 @@ VARIANTS = (
 """A wrong machine for each clause; no other clause notices it."""
 
 
-def host() -> Judged[State, Event, Outcome]:
-    """Return a host that is right: the machine itself."""
-    return model_host(machine())
+def host(rules: Rules = SPEC) -> Judged[State, Event, Outcome]:
+    """Return a host that is right: the machine itself; under other rules it may be wrong."""
+    return model_host(machine(rules))
+
+
+def _mutant(rules: Rules, change: str) -> Mutant[State, Event, Outcome, Scope]:
+    """Return a build with a change of ``step``: a host under rules that answer as it would."""
+    before, after = change.split(" -> ")
+    return Mutant(
+        id=f"toy.step {rules.name}",
+        operator="by hand",
+        place="toy.py",
+        diff=f"--- toy.py\n+++ toy.py\n-{before}\n+{after}",
+        case=partial(_case_of_build, rules),
+    )
+
+
+def mutants() -> Mutants[State, Event, Outcome, Scope]:
+    """Return three mutants of the host: two are mistakes, and one is proven to be none."""
+    made = (
+        _mutant(ONE_TOO_MANY, "held + coins <= 3 -> held + coins <= 3 + 1"),
+        _mutant(LOSES, "return state, Refused(SHORT) -> return State(), Refused(SHORT)"),
+        _mutant(BY_ROOM, "held + coins <= 3 -> coins <= 3 - held"),
+    )
+    equal = Equivalent(
+        id=made[2].id,
+        change=made[2].change,
+        proof="Both sides less the coins that are held; integers do not overflow.",
+    )
+    return Mutants(
+        every=lambda: made,
+        unchanged=case,
+        equivalents=lambda: (equal,),
+        scopes=(Scope(coins=2),),
+    )
+
+
+class Careless(ModelClient[State, Event, Outcome, Scope]):
+    """A client that looks what the locker holds, and writes what it made of that later."""
+
+    @override
+    def step(self, event: Event, request: RequestId | None = None) -> Outcome:
+        self.pass_gate("read")
+        before = self.shared.host.observe()
+        after, outcome = step(SPEC, before, event)
+        self.pass_gate("write")
+        self.shared.host.reset()
+        if after.held:
+            self.shared.host.step(Deposit(coins=after.held))
+        return outcome
+
+
+class Unlocked(ModelShared[State, Event, Outcome, Scope]):
+    """A locker that careless clients share."""
+
+    @override
+    def client(self, gate: Gate | None) -> Client[State, Event, Outcome]:
+        return Careless(self, gate)
+
+
+def careless_case() -> Case[State, Event, Outcome, Scope]:
+    """Return the locker shared by careless clients: what ``interleave`` must catch."""
+    return replace(case(), shared=lambda: Unlocked(machine()), builds=())
+
+
+CARELESS = Build(
+    name="read, then write",
+    engine="interleave",
+    breaks="SCH-1",
+    story="Nothing is locked between what a client reads and what it writes.",
+    case=careless_case,
+)
 
 
 def case() -> Case[State, Event, Outcome, Scope]:
     """Return the locker with all that the engines need."""
+    return _case_of_build(SPEC)
+
+
+def _case_of_build(rules: Rules) -> Case[State, Event, Outcome, Scope]:
+    """Return the locker with hosts under these rules; the machine stays what it is."""
     scope = Scope(coins=2)
     scopes = Scopes(explore=(scope,), descend=(scope,), diff=scope)
     return Case(
@@ -360,7 +436,10 @@ def case() -> Case[State, Event, Outcome, Scope]:
         equal_rule_sets=(("SPEC", "BY_ROOM"),),
         scopes=dict.fromkeys(PROFILES, scopes),
         vectors_scopes=(scope,),
-        host=host,
-        durable=host,
+        host=partial(host, rules),
+        durable=partial(host, rules),
+        shared=lambda: ModelShared(machine(rules)),
+        builds=(CARELESS,),
+        mutants=mutants(),
         variants=VARIANTS,
     )

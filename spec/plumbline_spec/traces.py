@@ -32,6 +32,17 @@ MAX_LINE_BYTES = 64 * 1024 * 1024
 MAX_DEPTH = 64
 
 
+class Concurrent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What several clients did at once after the first events of a trace (``spec/faults.md``)."""
+
+    mode: str
+    """How the store kept them apart: a journal mode."""
+    clients: tuple[tuple[str, ...], ...]
+    """What each asked: ``(open)``, ``(observe)``, or the request id of the trace's next event."""
+    schedule: tuple[int, ...]
+    """Whose turn it was: a client's number, or ``~number`` when it gave up waiting."""
+
+
 class Header(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """The first line of a trace."""
 
@@ -53,6 +64,8 @@ class Header(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unkno
     """The events and outcomes that it reaches."""
     variants: tuple[str, ...] = ()
     """The variants that it tells from the specification."""
+    concurrent: Concurrent | None = None
+    """The last events were sent by clients at once, under this schedule; None: one by one."""
 
 
 class Step(Struct, Generic[S, E, O], frozen=True, kw_only=True):
@@ -292,7 +305,8 @@ def replay(
 ) -> list[Mismatch]:
     """Take a trace on a host; return where it first answers or observes otherwise.
 
-    A host cannot follow a trace beyond an event that it lacks: nothing is judged from there on.
+    At its end the host's parts are held to the machine's as well. A host cannot follow a trace
+    beyond an event that it lacks: nothing is judged from there on.
     """
     state = machine.initial
     found = _on_host(0, "host reset", None, judged.host.reset) or _observed(judged, 0, state)
@@ -303,7 +317,7 @@ def replay(
         answer = partial(judged.host.step, step.event)
         found = _on_host(number, "host outcome", outcome, answer)
         found += _observed(judged, number, state)
-    return found
+    return found or _parted(machine, judged, len(trace.steps), state)
 
 
 def _observed(judged: Judged[S, E, O], number: int, state: S) -> list[Mismatch]:
@@ -314,6 +328,23 @@ def _observed(judged: Judged[S, E, O], number: int, state: S) -> list[Mismatch]:
     if view is None:
         return _on_host(number, "host state", state, observable.observe)
     return _on_host(number, "host state", view(state), lambda: view(observable.observe()))
+
+
+def _parted(
+    machine: Machine[S, E, O, C], judged: Judged[S, E, O], number: int, state: S
+) -> list[Mismatch]:
+    """Compare the parts of what a host holds with those of the machine's state."""
+    observable, split = judged.observable, machine.partition
+    if observable is None or split is None:
+        return []
+    view = judged.view
+
+    def seen(parts: Iterable[tuple[str, S]]) -> list[tuple[str, S]]:
+        shown = parts if view is None else ((key, view(part)) for key, part in parts)
+        return sorted(shown, key=lambda one: one[0])
+
+    wanted = seen(split(state).items())
+    return _on_host(number, "host parts", wanted, lambda: seen(observable.parts()))
 
 
 def _on_host(number: int, what: str, wanted: object, ask: Callable[[], object]) -> list[Mismatch]:

@@ -1,0 +1,276 @@
+"""Builds with a fault: what an engine of the judge must find, or it sees nothing.
+
+Each is the shipped implementation with one function in another's place: how an event is answered,
+how a client observes, how a database is opened. None of them is ever used but to be caught.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Self, TypeVar
+
+import apsw
+from msgspec.structs import replace
+
+from plumbline.database import USUAL, Answer, Opening, answered, open_database, transaction
+from plumbline.schema import MIGRATIONS
+from plumbline.sqlite_host import Program
+from plumbline.sqlite_shared import Opens, Reading, SqliteShared, in_one_transaction
+from plumbline_spec.case import Build, Case
+from plumbline_spec.codec import canonical, digest
+from plumbline_spec.errors import CouldNotFinish, RequestReused
+from plumbline_spec.host import RequestId, Shared
+
+S = TypeVar("S")
+E = TypeVar("E")
+O = TypeVar("O")  # noqa: E741 - the letters of the contract
+C = TypeVar("C")
+
+
+def interleaved_builds(
+    case: Callable[[], Case[S, E, O, C]], program: Program[S, E, O]
+) -> Iterable[Build[S, E, O, C]]:
+    """Yield the builds that ``interleave`` must catch, each by the clause that it breaks."""
+
+    def build(
+        name: str,
+        breaks: str,
+        story: str,
+        *,
+        answer: Answer = answered,
+        reading: Reading[S] = in_one_transaction,
+        opens: Opens = open_database,
+    ) -> Build[S, E, O, C]:
+        def shared() -> Shared[S, E, O]:
+            return SqliteShared(program, answer=answer, reading=reading, opens=opens)
+
+        return Build(
+            name=name,
+            engine="interleave",
+            breaks=breaks,
+            story=story,
+            case=lambda: replace(case(), shared=shared),
+        )
+
+    yield build(
+        "read, then write",
+        "SCH-1",
+        "Every statement commits by itself, so another may write between a guard and its effect.",
+        answer=reads_then_writes,
+    )
+    yield build(
+        "decided before",
+        "SCH-1",
+        "An event is decided in one transaction and written in the next one.",
+        answer=decides_before,
+    )
+    yield build(
+        "a handler that swallows busy",
+        "SCH-1",
+        "A COMMIT that finds a reader inside and gives up is taken for done.",
+        answer=swallows_busy,
+    )
+    yield build(
+        "deferred begin",
+        "SCH-2",
+        "The transaction takes its lock at the first write, when what it read may be old.",
+        answer=begins_deferred,
+    )
+    yield build(
+        "two transactions for one event",
+        "SCH-4",
+        "The effect is committed first and the answer to the request id after it.",
+        answer=commits_twice,
+    )
+    yield build(
+        "observed in many moments",
+        "SCH-5",
+        "An observation reads table after table, each as it is by then.",
+        reading=reads_many_moments,
+    )
+    yield build(
+        "made without a lock",
+        "SCH-6",
+        "A new database is made by whoever finds it empty, in no transaction.",
+        opens=makes_unlocked,
+    )
+
+
+def reads_then_writes(
+    db: apsw.Connection,
+    request: RequestId | None,
+    event: E,
+    apply: Callable[[apsw.Connection, E], O],
+    decode: Callable[[bytes], O],
+) -> O:
+    """Apply an event in no transaction."""
+    try:
+        return _once(db, request, event, apply, decode)
+    except apsw.BusyError as error:
+        raise _busy() from error
+
+
+def decides_before(
+    db: apsw.Connection,
+    request: RequestId | None,
+    event: E,
+    apply: Callable[[apsw.Connection, E], O],
+    decode: Callable[[bytes], O],
+) -> O:
+    """Decide in one transaction, which is taken back, and write in another."""
+    try:
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            decided = _once(db, request, event, apply, decode)
+        finally:
+            db.execute("ROLLBACK")
+        with transaction(db):
+            _once(db, request, event, apply, decode)
+    except apsw.BusyError as error:
+        raise _busy() from error
+    return decided
+
+
+def swallows_busy(
+    db: apsw.Connection,
+    request: RequestId | None,
+    event: E,
+    apply: Callable[[apsw.Connection, E], O],
+    decode: Callable[[bytes], O],
+) -> O:
+    """Answer what was decided even when the COMMIT was refused."""
+    decided: list[O] = []
+    try:
+        with transaction(db):
+            decided.append(_once(db, request, event, apply, decode))
+    except apsw.BusyError as error:
+        if not decided:
+            raise _busy() from error
+    return decided[0]
+
+
+def begins_deferred(
+    db: apsw.Connection,
+    request: RequestId | None,
+    event: E,
+    apply: Callable[[apsw.Connection, E], O],
+    decode: Callable[[bytes], O],
+) -> O:
+    """Apply an event in a transaction that begins by reading."""
+    db.execute("BEGIN DEFERRED")
+    try:
+        outcome = _once(db, request, event, apply, decode)
+        db.execute("COMMIT")
+    except BaseException as error:
+        db.execute("ROLLBACK")
+        if isinstance(error, apsw.BusyError):
+            raise _busy() from error
+        raise
+    return outcome
+
+
+def commits_twice(
+    db: apsw.Connection,
+    request: RequestId | None,
+    event: E,
+    apply: Callable[[apsw.Connection, E], O],
+    decode: Callable[[bytes], O],
+) -> O:
+    """Commit the effect, and then the answer to the request id."""
+    try:
+        with transaction(db):
+            stored = _stored(db, request, event, decode)
+            if stored is not None:
+                return stored
+            outcome = apply(db, event)
+        with transaction(db):
+            _keep(db, request, event, outcome)
+    except apsw.BusyError as error:
+        raise _busy() from error
+    return outcome
+
+
+class _Hasty:
+    """A cursor that has read every row when it has run, and so holds nothing open."""
+
+    def __init__(self, db: apsw.Connection) -> None:
+        self._cursor = apsw.Cursor(db)
+        self._rows: Iterator[tuple[object, ...]] = iter(())
+
+    def execute(self, statements: str, bindings: tuple[str | int | None, ...] = ()) -> Self:
+        """Run statements and read every row."""
+        self._rows = iter(self._cursor.execute(statements, bindings).fetchall())
+        return self
+
+    def __iter__(self) -> Iterator[tuple[object, ...]]:
+        return self._rows
+
+    def fetchall(self) -> list[tuple[object, ...]]:
+        """Return the rows that are left."""
+        return [*self._rows]
+
+    def close(self) -> None:
+        """Close the cursor, which holds nothing."""
+        self._cursor.close()
+
+
+def reads_many_moments(db: apsw.Connection, observe: Callable[[apsw.Connection], S]) -> S:
+    """Observe a state in no transaction, each statement by itself."""
+    db.cursor_factory = _Hasty
+    try:
+        return observe(db)
+    finally:
+        db.cursor_factory = apsw.Cursor
+
+
+def makes_unlocked(
+    path: str,
+    migrations: tuple[str, ...] = MIGRATIONS,
+    *,
+    create: bool = True,
+    opening: Opening = USUAL,
+) -> apsw.Connection:
+    """Open a database; make its tables one by one when it has none."""
+    db = apsw.Connection(path)
+    opening.attend(db)
+    if create and not db.table_exists("main", "plumbline_meta"):
+        for migration in migrations:
+            db.execute(migration)
+        db.execute("CREATE TABLE plumbline_meta (key TEXT PRIMARY KEY, value INTEGER)")
+    return db
+
+
+def _busy() -> CouldNotFinish:
+    return CouldNotFinish("the database stayed busy")
+
+
+def _once(
+    db: apsw.Connection,
+    request: RequestId | None,
+    event: E,
+    apply: Callable[[apsw.Connection, E], O],
+    decode: Callable[[bytes], O],
+) -> O:
+    stored = _stored(db, request, event, decode)
+    if stored is not None:
+        return stored
+    outcome = apply(db, event)
+    _keep(db, request, event, outcome)
+    return outcome
+
+
+def _stored(
+    db: apsw.Connection, request: RequestId | None, event: object, decode: Callable[[bytes], O]
+) -> O | None:
+    """Return the answer that is stored for a request id."""
+    query = "SELECT event, outcome FROM requests WHERE request = ?"
+    for stored, outcome in db.execute(query, (request,)).fetchall():
+        if stored != digest(event):
+            raise RequestReused(str(request))
+        assert isinstance(outcome, bytes)
+        return decode(outcome)
+    return None
+
+
+def _keep(db: apsw.Connection, request: RequestId | None, event: object, outcome: object) -> None:
+    if request is not None:
+        row = (request, digest(event), canonical(outcome))
+        db.execute("INSERT OR REPLACE INTO requests VALUES (?, ?, ?)", row)

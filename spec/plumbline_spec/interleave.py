@@ -1,0 +1,245 @@
+"""Interleave: two and three clients at once, every schedule at the grain of statements.
+
+Theory of operation. ``plumbline_spec.pairing`` chooses which events meet in which state,
+``plumbline_spec.schedules`` runs the clients one statement at a time, and
+``plumbline_spec.meetings`` holds each history to the machine (SCH-1 to SCH-6). This module spends a
+budget on them. Every meeting of two is taken in every mode of the store, fewest switches first, up
+to the profile's bound; where the bound cuts a search off, and for three clients, Hypothesis draws
+schedules instead. What is left of the time goes on with the searches that were cut off, in an order
+that the seed decides.
+
+In the same run the engine is held to its own strength: the case's builds with a fault that names
+this engine are taken through the same meetings, until the clause that each must break is broken. A
+build that is not caught makes the verdict *broken*: then nothing that was seen means anything.
+
+A finding is a trace: the events up to the start, then those of the clients, with the mode, what
+each client asked and the schedule in its header. It was shrunk: the start by events, the schedule
+to the fewest switches.
+"""
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import product
+from typing import Generic, TypeVar
+
+from msgspec import Struct
+
+from plumbline_spec.case import Build, Case, Plan
+from plumbline_spec.clause_table import Progress
+from plumbline_spec.courses import HEADING, MAX_SCHEDULES, Bench, Course, Found, first_breach
+from plumbline_spec.meetings import CLAUSES, Meeting
+from plumbline_spec.pairing import Pairing, pair_up
+from plumbline_spec.repeating import finding, shrunk
+from plumbline_spec.report import EngineReport, Finding, PairSteps, Verdict
+from plumbline_spec.schedules import WAITS, on_one_core
+
+S = TypeVar("S")
+E = TypeVar("E")
+O = TypeVar("O")  # noqa: E741 - the letters of the contract
+C = TypeVar("C")
+
+ENGINE = "interleave"
+CHUNK = 64
+"""Schedules that one meeting is given at a time when there is time for more."""
+OPENING_COSTS = 4
+"""How many times more a schedule costs in which a store is made; it gets so many times fewer."""
+CONTROL_SCHEDULES = 80
+"""Schedules of each meeting and mode in which a build with a fault is looked for."""
+
+
+def run_interleave(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> EngineReport:
+    """Take every meeting of the machine's events in every mode; hold the engine to its controls."""
+    name = case.machine.name
+    if case.shared is None:
+        return EngineReport(
+            machine=name,
+            engine=ENGINE,
+            verdict=Verdict.NOT_APPLICABLE,
+            summary="the host has one client at a time",
+        )
+    pairing = pair_up(case.machine, case.meeting_scopes or case.scopes[plan.profile.name].descend)
+    progress(f"{len(pairing.meetings)} meetings")
+    with on_one_core(), Bench(case.machine, case.shared()) as bench:
+        effort = _Effort(bench, pairing, plan, progress)
+        controls = [_control(build, pairing, progress) for build in _controls(case)]
+        started = time.perf_counter()
+        effort.minimum()
+        effort.more()
+        seconds = time.perf_counter() - started
+        found = effort.found
+        findings = [] if found is None else [finding(bench, shrunk(bench, found))]
+    return effort.report(findings, controls, seconds)
+
+
+class _Effort(Generic[S, E, O, C]):
+    """What a run does: the profile's minimum, then more while there is time."""
+
+    def __init__(
+        self,
+        bench: Bench[S, E, O, C],
+        pairing: Pairing[E],
+        plan: Plan,
+        progress: Progress,
+    ) -> None:
+        self._bench, self._pairing, self._plan, self._progress = bench, pairing, plan, progress
+        modes = bench.shared.modes
+        self.courses = [
+            bench.course(meeting, mode) for meeting in pairing.meetings for mode in modes
+        ]
+        self.crowds = [bench.course(meeting, mode) for meeting in pairing.crowds for mode in modes]
+        self.found: Found[E] | None = None
+        self._chance = random.Random(plan.seed)  # noqa: S311 - an order that a seed repeats
+
+    def minimum(self) -> None:
+        """Take every meeting in every mode up to the bound, then what is drawn."""
+        profile = self._plan.profile
+        for course in self.courses:
+            opening = course.together.meeting.start is None
+            most = max(1, profile.schedules // OPENING_COSTS) if opening else profile.schedules
+            self._take(course, partial(_going_on, schedules=most))
+        for course in self.courses:
+            if not course.complete:
+                self._draw(course, profile.drawn_beyond)
+        crowds = self._chance.sample(self.crowds, min(profile.crowds, len(self.crowds)))
+        for course in crowds:
+            self._draw(course, profile.drawn)
+
+    def more(self) -> None:
+        """Go on where the bound cut a search off, and draw for three clients, until time is up."""
+        until = self._plan.until
+        while until is not None and self.found is None:
+            left = [one for one in self.courses if not one.complete and one.schedules]
+            left = [one for one in left if one.schedules < MAX_SCHEDULES]
+            chosen = [*left, *self.crowds]
+            self._chance.shuffle(chosen)
+            for course in chosen:
+                if time.monotonic() >= until:
+                    return
+                if course in left:
+                    self._take(course, partial(_going_on, schedules=CHUNK))
+                else:
+                    self._draw(course, CHUNK)
+
+    def _draw(self, course: Course[S, E, O, C], examples: int) -> None:
+        if examples:
+            with_seed = self._chance.getrandbits(32)
+            self._take(course, partial(_drawing, examples=examples, with_seed=with_seed))
+
+    def _take(
+        self,
+        course: Course[S, E, O, C],
+        take: Callable[[Course[S, E, O, C]], Found[E] | None],
+    ) -> None:
+        if self.found is None:
+            together = course.together
+            done = sum(one.schedules for one in self.courses)
+            self._progress(f"{done:,} schedules; {together.meeting.name}, {together.mode}")
+            self.found = take(course)
+
+    def report(
+        self, findings: list[Finding], controls: Sequence["_Control"], seconds: float
+    ) -> EngineReport:
+        """Return what was seen."""
+        taken = [one for one in (*self.courses, *self.crowds) if one.schedules]
+        faults = [f"no meeting for the event {kind}" for kind in self._pairing.missing]
+        faults += [f"control not caught: {one.name}" for one in controls if one.caught is None]
+        schedules = sum(one.schedules for one in taken)
+        figures = {
+            "meetings": len(self._pairing.meetings),
+            "schedules": schedules,
+            "concurrent_histories": sum(one.together.histories for one in taken),
+            "complete_searches": sum(one.complete for one in self.courses),
+            "searches": len(self.courses),
+            "waits": sum(one.told[WAITS] for one in taken),
+            "controls": len(controls),
+            "controls_caught": sum(one.caught is not None for one in controls),
+        }
+        return EngineReport(
+            machine=self._bench.machine.name,
+            engine=ENGINE,
+            verdict=Verdict.BROKEN if findings or faults else Verdict.HOLDS,
+            summary=_summary(figures, seconds),
+            figures=figures,
+            details=tuple(faults),
+            table=(HEADING, *(one.row() for one in taken), *(one.row() for one in controls)),
+            pairs=tuple(_pair_steps(taken)),
+            clauses=tuple(CLAUSES),
+            findings=tuple(findings),
+        )
+
+
+def _going_on(course: Course[S, E, O, C], schedules: int) -> Found[E] | None:
+    return course.go_on(schedules)
+
+
+def _drawing(course: Course[S, E, O, C], examples: int, with_seed: int) -> Found[E] | None:
+    return course.draw(examples, with_seed)
+
+
+def _summary(figures: dict[str, int], seconds: float) -> str:
+    rate = int(figures["schedules"] / max(seconds, 1e-9))
+    return (
+        f"{figures['schedules']:,} schedules, {figures['concurrent_histories']:,} histories,"
+        f" {figures['complete_searches']} of {figures['searches']} searches complete,"
+        f" {figures['controls_caught']} of {figures['controls']} controls caught, {rate:,}/s"
+    )
+
+
+def _pair_steps(courses: Iterable[Course[S, E, O, C]]) -> Iterator[PairSteps]:
+    pairs = Counter[tuple[str, str]]()
+    for course in courses:
+        pairs.update(course.pairs)
+    for (event, outcome), steps in sorted(pairs.items()):
+        yield PairSteps(event=event, outcome=outcome, steps=steps)
+
+
+# Controls: builds with a fault, taken through the same meetings.
+
+
+class _Control(Struct, frozen=True, kw_only=True):
+    """Whether a build with a fault was caught."""
+
+    name: str
+    schedules: int
+    caught: str | None
+    """The clause that it broke, and where."""
+
+    def row(self) -> tuple[str, ...]:
+        """Return the figures as a row below ``HEADING``."""
+        said = "NOT CAUGHT" if self.caught is None else self.caught
+        return (f"control: {self.name}", said, "", f"{self.schedules:,}", *[""] * 5)
+
+
+def _controls(case: Case[S, E, O, C]) -> list[Build[S, E, O, C]]:
+    return [build for build in case.builds if build.engine == ENGINE]
+
+
+def _control(build: Build[S, E, O, C], pairing: Pairing[E], progress: Progress) -> _Control:
+    """Look for the clause that a build must break, in one meeting after another."""
+    case = build.case()
+    assert case.shared is not None, "a control of this engine has a shared store"
+    with Bench(case.machine, case.shared()) as bench:
+        meetings, modes = _by_turns(pairing.meetings), bench.shared.modes
+        schedules = 0
+        for meeting, mode in product(meetings, modes):
+            progress(f"control: {build.name}; {meeting.name}")
+            course = bench.course(meeting, mode)
+            found = first_breach(course, build.breaks, CONTROL_SCHEDULES)
+            schedules += course.schedules
+            if found is not None:
+                caught = f"{found.breach.clause}, {mode}, {meeting.name}"
+                return _Control(name=build.name, schedules=schedules, caught=caught)
+    return _Control(name=build.name, schedules=schedules, caught=None)
+
+
+def _by_turns(meetings: Sequence[Meeting[E]]) -> list[Meeting[E]]:
+    """Return a meeting of every form, then another of every form: those with most before first."""
+    places = Counter[str]()
+    keyed: list[tuple[int, Meeting[E]]] = []
+    for meeting in sorted(meetings, key=lambda one: -len(one.start or ())):
+        keyed.append((places[meeting.form], meeting))
+        places[meeting.form] += 1
+    return [meeting for _, meeting in sorted(keyed, key=lambda one: one[0])]
