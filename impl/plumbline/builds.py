@@ -14,9 +14,10 @@ from plumbline.database import USUAL, Answer, Opening, answered, open_database, 
 from plumbline.schema import MIGRATIONS
 from plumbline.sqlite_host import Program
 from plumbline.sqlite_shared import Opens, Reading, SqliteShared, in_one_transaction
+from plumbline.sqlite_storage import SqliteStorage
 from plumbline_spec.case import Build, Case
 from plumbline_spec.codec import canonical, digest
-from plumbline_spec.errors import CouldNotFinish, RequestReused
+from plumbline_spec.errors import CouldNotFinish, OutcomeUnknown, RequestReused
 from plumbline_spec.host import RequestId, Shared
 
 S = TypeVar("S")
@@ -92,6 +93,65 @@ def interleaved_builds(
         "A new database is made by whoever finds it empty, in no transaction.",
         opens=makes_unlocked,
     )
+
+
+def faulted_builds(
+    case: Callable[[], Case[S, E, O, C]], program: Program[S, E, O], *, ledger: bool
+) -> Iterable[Build[S, E, O, C]]:
+    """Yield the builds that ``faults`` must catch; ``ledger`` says whether there is a total."""
+
+    def build(name: str, breaks: str, story: str, answer: Answer = answered) -> Build[S, E, O, C]:
+        return Build(
+            name=name,
+            engine="faults",
+            breaks=breaks,
+            story=story,
+            case=lambda: replace(case(), storage=lambda: SqliteStorage(program, answer)),
+        )
+
+    yield build(
+        "no transaction",
+        "FLT-1",
+        "Every statement commits by itself, and the power may go between two of them.",
+        reads_then_writes,
+    )
+    yield build(
+        "two transactions for one event",
+        "FLT-1",
+        "The effect is committed first and the answer to the request id after it.",
+        commits_twice,
+    )
+    yield build(
+        "no request id",
+        "FLT-1",
+        "The answer to a request id is not stored, and the event is done again.",
+        forgets_requests,
+    )
+    yield build(
+        "retry of a commit that had committed",
+        "FLT-5",
+        "An error of COMMIT is taken for a roll-back, and the event is applied once more.",
+        retries_commit,
+    )
+    yield build(
+        "unknown told as undone",
+        "FLT-5",
+        "An error of COMMIT is told as if nothing had been done.",
+        tells_undone,
+    )
+    yield build(
+        "an answer given again without a sync",
+        "FLT-2",
+        "What a killed process wrote and did not sync is answered as if it were durable.",
+        answers_unsynced,
+    )
+    if ledger:
+        yield build(
+            "total outside the transaction",
+            "FLT-1",
+            "The rows are committed first, and the total that weighs them after it.",
+            totals_later,
+        )
 
 
 def reads_then_writes(
@@ -274,3 +334,90 @@ def _keep(db: apsw.Connection, request: RequestId | None, event: object, outcome
     if request is not None:
         row = (request, digest(event), canonical(outcome))
         db.execute("INSERT OR REPLACE INTO requests VALUES (?, ?, ?)", row)
+
+
+def forgets_requests(
+    db: apsw.Connection,
+    request: RequestId | None,
+    event: E,
+    apply: Callable[[apsw.Connection, E], O],
+    decode: Callable[[bytes], O],
+) -> O:
+    """Apply an event whether its request id came before or not."""
+    del request
+    return answered(db, None, event, apply, decode)
+
+
+def retries_commit(
+    db: apsw.Connection,
+    request: RequestId | None,
+    event: E,
+    apply: Callable[[apsw.Connection, E], O],
+    decode: Callable[[bytes], O],
+) -> O:
+    """Apply the event once more when its COMMIT ended in an error."""
+    try:
+        return answered(db, request, event, apply, decode)
+    except OutcomeUnknown:
+        with transaction(db):
+            outcome = apply(db, event)
+            _keep(db, request, event, outcome)
+        return outcome
+
+
+def tells_undone(
+    db: apsw.Connection,
+    request: RequestId | None,
+    event: E,
+    apply: Callable[[apsw.Connection, E], O],
+    decode: Callable[[bytes], O],
+) -> O:
+    """Say that nothing was done when nobody knows."""
+    try:
+        return answered(db, request, event, apply, decode)
+    except OutcomeUnknown as error:
+        raise CouldNotFinish("nothing was done") from error
+
+
+def answers_unsynced(
+    db: apsw.Connection,
+    request: RequestId | None,
+    event: E,
+    apply: Callable[[apsw.Connection, E], O],
+    decode: Callable[[bytes], O],
+) -> O:
+    """Answer a request id again and write nothing."""
+    with transaction(db):
+        return _once(db, request, event, apply, decode)
+
+
+def totals_later(
+    db: apsw.Connection,
+    request: RequestId | None,
+    event: E,
+    apply: Callable[[apsw.Connection, E], O],
+    decode: Callable[[bytes], O],
+) -> O:
+    """Commit an event with the totals that were there before, and then the new ones."""
+    query = "SELECT conversation, tokens FROM conversations"
+    totals = list[tuple[object, ...]]()
+
+    def without_totals(db: apsw.Connection, event: E) -> O:
+        before = db.execute(query).fetchall()
+        outcome = apply(db, event)
+        totals.extend(db.execute(query).fetchall())
+        _put_totals(db, before)
+        return outcome
+
+    outcome = answered(db, request, event, without_totals, decode)
+    _put_totals(db, totals)
+    return outcome
+
+
+def _put_totals(db: apsw.Connection, totals: Iterable[tuple[object, ...]]) -> None:
+    for conversation, tokens in totals:
+        assert isinstance(conversation, str)
+        assert isinstance(tokens, int)
+        db.execute(
+            "UPDATE conversations SET tokens = ? WHERE conversation = ?", (tokens, conversation)
+        )

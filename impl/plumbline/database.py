@@ -336,10 +336,23 @@ def _once(
         if stored != name:
             raise RequestReused(request)
         assert isinstance(outcome, bytes)
+        _sync_first(db)
         return decode(outcome)
     fresh = apply(db, event)
     db.execute("INSERT INTO requests VALUES (?, ?, ?)", (request, name, canonical(fresh)))
     return fresh
+
+
+def _sync_first(db: apsw.Connection) -> None:
+    """Count an answer that is given again, so that this COMMIT syncs what was written before it.
+
+    What is stored may be the work of a process that was killed before it synced, and to answer it
+    is to promise that it is durable. A write that changes no byte would not be one to SQLite.
+    """
+    db.execute(
+        "INSERT INTO plumbline_meta VALUES ('answered again', 1)"
+        " ON CONFLICT (key) DO UPDATE SET value = value + 1"
+    )
 
 
 def integer(db: apsw.Connection, query: str, bindings: tuple[str | int | None, ...] = ()) -> int:

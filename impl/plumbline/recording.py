@@ -107,6 +107,8 @@ class RecordingVfs(apsw.VFS):
         super().xDelete(filename, syncdir)
         self.log.append(Unlink(Path(filename).name))
         if syncdir:
+            if self.strikes("sync"):
+                raise apsw.exception_for(apsw.SQLITE_IOERR_DIR_FSYNC)
             self.log.append(SyncFolder())
 
 

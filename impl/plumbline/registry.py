@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from plumbline import intake as sqlite_intake
 from plumbline import ordinals as sqlite_ordinals
 from plumbline import tokens as sqlite_tokens
-from plumbline.builds import interleaved_builds
+from plumbline.builds import faulted_builds, interleaved_builds
 from plumbline.mutation.mutants import mutants
 from plumbline.sqlite_host import judged
 from plumbline.sqlite_shared import SqliteShared
@@ -55,7 +55,10 @@ def ordinals_case() -> Case[ordinals.State, ordinals.Event, ordinals.Outcome, or
         shared=lambda: SqliteShared(sqlite_ordinals.PROGRAM),
         storage=lambda: SqliteStorage(sqlite_ordinals.PROGRAM),
         meeting_scopes=(meeting,),
-        builds=tuple(interleaved_builds(ordinals_case, sqlite_ordinals.PROGRAM)),
+        builds=(
+            *interleaved_builds(ordinals_case, sqlite_ordinals.PROGRAM),
+            *faulted_builds(ordinals_case, sqlite_ordinals.PROGRAM, ledger=False),
+        ),
         mutants=mutants("ordinals", _ordinals_case_of, (two, three)),
         variants=ORDINALS_VARIANTS,
     )
@@ -107,7 +110,10 @@ def tokens_case() -> Case[tokens.State, tokens.Event, tokens.Outcome, tokens.Sco
         shared=lambda: SqliteShared(sqlite_tokens.PROGRAM),
         storage=lambda: SqliteStorage(sqlite_tokens.PROGRAM),
         meeting_scopes=(meeting,),
-        builds=tuple(interleaved_builds(tokens_case, sqlite_tokens.PROGRAM)),
+        builds=(
+            *interleaved_builds(tokens_case, sqlite_tokens.PROGRAM),
+            *faulted_builds(tokens_case, sqlite_tokens.PROGRAM, ledger=True),
+        ),
         mutants=mutants("tokens", _tokens_case_of, (least, given)),
         variants=TOKENS_VARIANTS,
     )
@@ -168,7 +174,10 @@ def intake_case() -> Case[intake.State, intake.Event, intake.Outcome, intake.Sco
         shared=lambda: SqliteShared(sqlite_intake.PROGRAM),
         storage=lambda: SqliteStorage(sqlite_intake.PROGRAM),
         meeting_scopes=(meeting,),
-        builds=tuple(interleaved_builds(intake_case, sqlite_intake.PROGRAM)),
+        builds=(
+            *interleaved_builds(intake_case, sqlite_intake.PROGRAM),
+            *faulted_builds(intake_case, sqlite_intake.PROGRAM, ledger=True),
+        ),
         mutants=mutants("intake", _intake_case_of, (rows, leaving, places)),
         variants=INTAKE_VARIANTS,
     )

@@ -19,7 +19,7 @@ from plumbline_models.contract import Machine
 from plumbline_spec.clause_table import Breach
 from plumbline_spec.codec import canonical
 from plumbline_spec.disk import Disk, DurableState, Image, Operation, Reach
-from plumbline_spec.host import Recovered, RequestId, Setting, Storage
+from plumbline_spec.host import Recovered, RequestId, Session, Setting, Storage
 
 S = TypeVar("S")
 E = TypeVar("E")
@@ -165,7 +165,7 @@ class PowerSweep(Generic[S, E, O, C]):
         start = self.empty()
         session = self.storage.open(self.setting, start)
         segments = list[Segment[E]]()
-        opened, last = 0, Stored(canonical(self.machine.initial))
+        opened, latest = 0, Stored(canonical(self.machine.initial))
         try:
             for step in steps_of(self.machine, events):
                 answer = canonical(session.step(step.event, step.request))
@@ -180,10 +180,12 @@ class PowerSweep(Generic[S, E, O, C]):
                         step=step,
                     )
                 )
-                opened, last = len(session.log), step.after
+                opened, latest = len(session.log), step.after
         finally:
             session.close()
-        closing = Segment[E](name=CLOSING, operations=tuple(session.log[opened:]), allowed=(last,))
+        closing = Segment[E](
+            name=CLOSING, operations=tuple(session.log[opened:]), allowed=(latest,)
+        )
         skipped = max(0, len(segments) - 1) if last else 0
         self.judge(start, [*segments, closing], skipped=skipped)
 
@@ -199,19 +201,22 @@ class PowerSweep(Generic[S, E, O, C]):
         The first ``skipped`` segments are passed over. Raises ``Breach``.
         """
         disk = self._disk(start)
-        earlier = list[Stored]()
+        earlier, done = list[Stored](), list[Operation]()
         for segment in segments[:skipped]:
             for operation in segment.operations:
                 disk.apply(operation)
             earlier += segment.allowed[:-1]
+            done += segment.operations
         for segment in segments[skipped:]:
             tally = self.tallies.setdefault(segment.name, Tally())
             began = time.perf_counter()
             try:
                 self._judge_segment(disk, segment, earlier, tally)
+                self._judge_kills(start, done, segment, tally)
             finally:
                 tally.seconds += time.perf_counter() - began
             earlier += segment.allowed[:-1]
+            done += segment.operations
 
     def _judge_segment(
         self, disk: Disk, segment: Segment[E], earlier: Sequence[Stored], tally: Tally
@@ -260,21 +265,27 @@ class PowerSweep(Generic[S, E, O, C]):
             tally.distinct += 1
             recovered = self.storage.recover(self.setting, state.image())
             self._recovered[state.digest] = recovered
-        row = (
-            f"{segment.name} in {self.setting.name}{segment.note}, power lost at {where},"
-            f" {state.arrival}"
-        )
-        stored = self._stored(recovered, row)
-        if stored not in allowed:
+        stored = self._stored(recovered)
+        if stored is None or stored not in allowed:
+            row = self._row(state, segment, where)
+            if stored is None:
+                raise Breach("FLT-3", row, recovered.broken)
             lost = stored in earlier or stored in segment.allowed
             found = _told(stored, allowed, segment.allowed)
             raise Breach("FLT-2" if lost else "FLT-1", row, found)
-        self._ask_again(state, recovered, segment, row)
+        self._ask_again(state, recovered, segment, where)
         return recovered if fresh else None
 
-    def _stored(self, recovered: Recovered[S], row: str) -> Stored:
+    def _row(self, state: DurableState, segment: Segment[E], where: str) -> str:
+        return (
+            f"{segment.name} in {self.setting.name}{segment.note}, power lost at {where},"
+            f" {state.arrival}"
+        )
+
+    def _stored(self, recovered: Recovered[S]) -> Stored | None:
+        """Return what was recovered, or None when it is broken."""
         if recovered.broken:
-            raise Breach("FLT-3", row, recovered.broken)
+            return None
         stored = self._contents.get(recovered.key)
         if stored is None:
             stored = Stored(canonical(recovered.state), recovered.answers)
@@ -282,7 +293,7 @@ class PowerSweep(Generic[S, E, O, C]):
         return stored
 
     def _ask_again(
-        self, state: DurableState, recovered: Recovered[S], segment: Segment[E], row: str
+        self, state: DurableState, recovered: Recovered[S], segment: Segment[E], where: str
     ) -> None:
         """Send the event in progress again to what was recovered, once for each content."""
         step = segment.step
@@ -292,17 +303,35 @@ class PowerSweep(Generic[S, E, O, C]):
         if asked in self._settled:
             return
         self._settled.add(asked)
-        session = self.storage.open(self.setting, state.image())
+        self._asked(self._again(state.image(), step)[1], step, self._row(state, segment, where))
+
+    def _again(
+        self, image: Image, step: Step[E]
+    ) -> tuple[Session[S, E, O], tuple[bytes, bytes] | str, int]:
+        """Open an image, send an event, observe, and close.
+
+        Returns the session, the answer and the state or what was raised, and how long the log was.
+        """
+        session = self.storage.open(self.setting, image)
+        told: tuple[bytes, bytes] | str
         try:
-            answer = canonical(session.step(step.event, step.request))
-            after = canonical(session.observe())
-        finally:
-            session.close()
-        if (answer, after) != (step.outcome, step.after.state):
-            found = (
-                f"asked again it answered {answer.decode()}, the machine {step.outcome.decode()}"
-            )
+            told = canonical(session.step(step.event, step.request)), canonical(session.observe())
+        except Exception as error:  # noqa: BLE001 - a host's failure, to be reported
+            told = f"{type(error).__name__}: {error}"
+        asked = len(session.log)
+        session.close()
+        return session, told, asked
+
+    def _asked(self, told: tuple[bytes, bytes] | str, step: Step[E], row: str) -> None:
+        """Hold the answer to an event that is sent again to the machine's."""
+        if isinstance(told, str):
+            raise Breach("FLT-6", row, f"asked again it raised {told}")
+        answer, after = told
+        if answer != step.outcome:
+            found = f"asked again it answered {answer.decode()}, not {step.outcome.decode()}"
             raise Breach("FLT-6", row, found)
+        if after != step.after.state:
+            raise Breach("FLT-6", row, "asked again it led to another state")
 
     def _judge_recovery(
         self, image: Image, recovered: Recovered[S], name: str, where: str, tally: Tally
@@ -333,6 +362,31 @@ class PowerSweep(Generic[S, E, O, C]):
                         f" operation {number} of the recovery ({_brief(operation)})"
                     )
                     raise Breach("FLT-4", row, found.broken or "another state was recovered")
+
+    def _judge_kills(
+        self, start: Image, done: Sequence[Operation], segment: Segment[E], tally: Tally
+    ) -> None:
+        """Kill the process within an event, ask again in another one, and lose power then.
+
+        What the first process wrote and did not sync is there for the second one to see.
+        """
+        step = segment.step
+        if step is None or segment.note or self.setting.lies:
+            return
+        for number in sorted(self._moments(len(segment.operations))):
+            disk = self._disk(start)
+            for operation in (*done, *segment.operations[:number]):
+                disk.apply(operation)
+            session, told, asked = self._again(disk.now(), step)
+            where = (
+                f"operation {number} of {len(segment.operations)}, where the process was killed,"
+                " and the event asked again"
+            )
+            self._asked(told, step, f"{segment.name} in {self.setting.name}, {where}")
+            for operation in session.log[:asked]:
+                disk.apply(operation)
+            for state in disk.durable_states(self.reach, self.random):
+                self._judge_state(state, segment, segment.allowed[-1:], where, (), tally)
 
 
 def _brief(operation: Operation) -> str:
