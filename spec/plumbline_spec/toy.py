@@ -68,6 +68,7 @@ from plumbline_models.history import CONSTRUCTED, Variant
 from plumbline_spec.case import Build, Case, Equivalent, Mutant, Mutants, Scopes
 from plumbline_spec.host import Client, Gate, Judged, RequestId
 from plumbline_spec.model_host import ModelClient, ModelShared, model_host
+from plumbline_spec.model_storage import ModelStorage
 from plumbline_spec.profiles import PROFILES
 
 LIMIT = 3
@@ -421,6 +422,20 @@ CARELESS = Build(
 )
 
 
+def dishonest_case() -> Case[State, Event, Outcome, Scope]:
+    """Return the locker on a disk whose errors are told wrongly: what ``faults`` must catch."""
+    return replace(case(), storage=lambda: ModelStorage(machine(), honest=False), builds=())
+
+
+DISHONEST = Build(
+    name="unknown told as undone",
+    engine="faults",
+    breaks="FLT-5",
+    story="When the folder cannot be synced it says that nothing was done.",
+    case=dishonest_case,
+)
+
+
 def case() -> Case[State, Event, Outcome, Scope]:
     """Return the locker with all that the engines need."""
     return _case_of_build(SPEC)
@@ -439,7 +454,8 @@ def _case_of_build(rules: Rules) -> Case[State, Event, Outcome, Scope]:
         host=partial(host, rules),
         durable=partial(host, rules),
         shared=lambda: ModelShared(machine(rules)),
-        builds=(CARELESS,),
+        storage=lambda: ModelStorage(machine(rules)),
+        builds=(CARELESS, DISHONEST),
         mutants=mutants(),
         variants=VARIANTS,
     )
