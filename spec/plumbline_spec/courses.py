@@ -81,6 +81,8 @@ class Course(Generic[S, E, O, C]):
         self.pairs = Counter[tuple[str, str]]()
         self._search = Search(self._run, most=most)
         self._runs = iter(self._search)
+        self.goes_on = True
+        """Whether the search has schedules left, below its bound."""
         self._drawn = set[tuple[object, ...]]()
 
     @property
@@ -96,6 +98,7 @@ class Course(Generic[S, E, O, C]):
         """Take so many more schedules; stop at the first that breaks a clause."""
         for _ in range(schedules):
             if next(self._runs, None) is None:
+                self.goes_on = False
                 return None
             if (found := self._count()) is not None:
                 return found

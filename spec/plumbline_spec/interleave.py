@@ -20,8 +20,7 @@ to the fewest switches.
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 from typing import Generic, TypeVar
 
@@ -29,7 +28,7 @@ from msgspec import Struct
 
 from plumbline_spec.case import Build, Case, Plan
 from plumbline_spec.clause_table import Progress
-from plumbline_spec.courses import HEADING, MAX_SCHEDULES, Bench, Course, Found, first_breach
+from plumbline_spec.courses import HEADING, Bench, Course, Found, first_breach
 from plumbline_spec.meetings import CLAUSES, Meeting
 from plumbline_spec.pairing import Pairing, pair_up
 from plumbline_spec.repeating import finding, shrunk
@@ -43,7 +42,7 @@ C = TypeVar("C")
 
 ENGINE = "interleave"
 CHUNK = 64
-"""Schedules that one meeting is given at a time when there is time for more."""
+"""Schedules that one meeting is given at a time; progress is told between two chunks."""
 OPENING_COSTS = 4
 """How many times more a schedule costs in which a store is made; it gets so many times fewer."""
 CONTROL_SCHEDULES = 80
@@ -99,7 +98,8 @@ class _Effort(Generic[S, E, O, C]):
         for course in self.courses:
             opening = course.together.meeting.start is None
             most = max(1, profile.schedules // OPENING_COSTS) if opening else profile.schedules
-            self._take(course, partial(_going_on, schedules=most))
+            while course.goes_on and course.schedules < most and self.found is None:
+                self._take(course, min(CHUNK, most - course.schedules))
         for course in self.courses:
             if not course.complete:
                 self._draw(course, profile.drawn_beyond)
@@ -111,33 +111,33 @@ class _Effort(Generic[S, E, O, C]):
         """Go on where the bound cut a search off, and draw for three clients, until time is up."""
         until = self._plan.until
         while until is not None and self.found is None:
-            left = [one for one in self.courses if not one.complete and one.schedules]
-            left = [one for one in left if one.schedules < MAX_SCHEDULES]
+            left = [one for one in self.courses if one.goes_on]
             chosen = [*left, *self.crowds]
             self._chance.shuffle(chosen)
             for course in chosen:
                 if time.monotonic() >= until:
                     return
                 if course in left:
-                    self._take(course, partial(_going_on, schedules=CHUNK))
+                    self._take(course, CHUNK)
                 else:
                     self._draw(course, CHUNK)
 
     def _draw(self, course: Course[S, E, O, C], examples: int) -> None:
-        if examples:
-            with_seed = self._chance.getrandbits(32)
-            self._take(course, partial(_drawing, examples=examples, with_seed=with_seed))
+        for done in range(0, examples, CHUNK):
+            if self.found is None:
+                self._tell(course)
+                with_seed = self._chance.getrandbits(32)
+                self.found = course.draw(min(CHUNK, examples - done), with_seed)
 
-    def _take(
-        self,
-        course: Course[S, E, O, C],
-        take: Callable[[Course[S, E, O, C]], Found[E] | None],
-    ) -> None:
-        if self.found is None:
-            together = course.together
-            done = sum(one.schedules for one in self.courses)
-            self._progress(f"{done:,} schedules; {together.meeting.name}, {together.mode}")
-            self.found = take(course)
+    def _take(self, course: Course[S, E, O, C], schedules: int) -> None:
+        self._tell(course)
+        self.found = course.go_on(schedules)
+
+    def _tell(self, course: Course[S, E, O, C]) -> None:
+        """Report how far the run is; raises ``CouldNotFinish`` when its time is over."""
+        done = sum(one.schedules for one in (*self.courses, *self.crowds))
+        together = course.together
+        self._progress(f"{done:,} schedules; {together.meeting.name}, {together.mode}")
 
     def report(
         self, findings: list[Finding], controls: Sequence["_Control"], seconds: float
@@ -169,14 +169,6 @@ class _Effort(Generic[S, E, O, C]):
             clauses=tuple(CLAUSES),
             findings=tuple(findings),
         )
-
-
-def _going_on(course: Course[S, E, O, C], schedules: int) -> Found[E] | None:
-    return course.go_on(schedules)
-
-
-def _drawing(course: Course[S, E, O, C], examples: int, with_seed: int) -> Found[E] | None:
-    return course.draw(examples, with_seed)
 
 
 def _summary(figures: dict[str, int], seconds: float) -> str:

@@ -63,8 +63,9 @@ def _in_envelope(case: Case[S, E, O, C], trace: Trace[S, E, O]) -> Iterator[Agai
 
 
 def _under_schedule(case: Case[S, E, O, C], trace: Trace[S, E, O]) -> Iterator[Again[E]]:
-    breach = scheduled(case, trace)
-    if breach is not None:
+    seen = scheduled(case, trace)
+    if seen is not None and seen.breach is not None:
+        breach = seen.breach
         yield Again(
             clause=breach.clause, found=breach.detail, events=trace.events, engine="interleave"
         )

@@ -11,8 +11,9 @@ from typing import TypeVar
 from plumbline_spec.brief import brief
 from plumbline_spec.case import Case
 from plumbline_spec.courses import Bench, Found, first_breach
+from plumbline_spec.errors import UnusableInput
 from plumbline_spec.host import RequestId
-from plumbline_spec.meetings import OBSERVE, OPEN, Ask, Breach, Meeting, Seen, Send
+from plumbline_spec.meetings import OBSERVE, OPEN, Ask, Meeting, Seen, Send
 from plumbline_spec.report import Finding, Row
 from plumbline_spec.schedules import Schedule
 from plumbline_spec.shrink import shrink
@@ -26,6 +27,9 @@ C = TypeVar("C")
 SHRINK_SCHEDULES = 160
 """Schedules in which a shorter start must break the same clause."""
 SHRINK_REPLAYS = 60
+MAX_CLIENTS = 8
+MAX_STATEMENT = 90
+"""Characters of a statement that are shown."""
 
 
 def shrunk(bench: Bench[S, E, O, C], found: Found[E]) -> Found[E]:
@@ -105,9 +109,15 @@ def _statements(start: int, seen: Seen[O]) -> Iterator[Row]:
         told = [turn.outcome, said.get(place, "")]
         yield Row(
             step=start + place + 1,
-            event=f"{'│ ' * turn.client}client {turn.client}: {turn.statement}",
+            event=f"{'│ ' * turn.client}client {turn.client}: {_short(turn.statement)}",
             outcome=" → ".join(part for part in told if part),
         )
+
+
+def _short(statement: str) -> str:
+    """Return a statement on one line."""
+    text = " ".join(statement.split())
+    return text if len(text) <= MAX_STATEMENT else text[: MAX_STATEMENT - 1] + "…"
 
 
 def _written(ask: Ask[E]) -> str:
@@ -118,19 +128,24 @@ def _written(ask: Ask[E]) -> str:
 
 
 def met_in(trace: Trace[S, E, O]) -> Meeting[E] | None:
-    """Return the meeting that a kept trace is about, or None."""
+    """Return the meeting that a kept trace is about, or None. Raises ``UnusableInput``."""
     about = trace.header.concurrent
     if about is None:
         return None
-    pseudo = {OPEN, OBSERVE}
-    sent = sum(ask not in pseudo for client in about.clients for ask in client)
+    sent = sum(ask not in (OPEN, OBSERVE) for client in about.clients for ask in client)
     split = len(trace.events) - sent
-    events = iter(trace.events[max(0, split) :])
+    if not 1 <= len(about.clients) <= MAX_CLIENTS:
+        raise UnusableInput(f"{len(about.clients)} clients meet; there are 1 to {MAX_CLIENTS}")
+    if split < 0:
+        raise UnusableInput(f"clients send {sent} events and the trace has {len(trace.events)}")
+    if any(OPEN in client[1:] for client in about.clients):
+        raise UnusableInput(f"a client asks {OPEN} after something else")
+    events = iter(trace.events[split:])
     clients: tuple[tuple[Ask[E], ...], ...] = tuple(
         _asks(client, events) for client in about.clients
     )
     opening = any(OPEN in client for client in about.clients)
-    start = None if opening else trace.events[: max(0, split)]
+    start = None if opening else trace.events[:split]
     return Meeting(name=trace.header.name, form="kept", start=start, clients=clients)
 
 
@@ -146,10 +161,30 @@ def _ask(written: str, events: Iterator[E]) -> Ask[E]:
     return Send(event=next(events), request=RequestId(written) if written else None)
 
 
-def scheduled(case: Case[S, E, O, C], trace: Trace[S, E, O]) -> Breach | None:
-    """Repeat the schedule of a kept trace; return the clause that it still breaks, or None."""
+def scheduled(case: Case[S, E, O, C], trace: Trace[S, E, O]) -> Seen[O] | None:
+    """Repeat the schedule of a kept trace; None when it has none, or the host has one client."""
     meeting, about = met_in(trace), trace.header.concurrent
     if meeting is None or about is None or case.shared is None:
         return None
     with Bench(case.machine, case.shared()) as bench:
-        return bench.once(meeting, about.mode, about.schedule).breach
+        if about.mode not in bench.shared.modes:
+            known = ", ".join(bench.shared.modes)
+            raise UnusableInput(f"clients meet in the mode {about.mode!r}; there is {known}")
+        return bench.once(meeting, about.mode, about.schedule)
+
+
+def rows_of(case: Case[S, E, O, C], trace: Trace[S, E, O]) -> list[Row]:
+    """Return the steps of a trace, and in place of those that clients took at once, every turn."""
+    steps = [
+        Row(
+            step=number,
+            event=brief(step.event),
+            outcome=case.machine.outcome_name(step.outcome),
+        )
+        for number, step in enumerate(trace.steps, 1)
+    ]
+    seen, meeting = scheduled(case, trace), met_in(trace)
+    if seen is None or meeting is None:
+        return steps
+    start = meeting.start or ()
+    return [*steps[: len(start)], *_statements(len(start), seen)]

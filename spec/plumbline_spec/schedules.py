@@ -47,7 +47,11 @@ STAT = Path("/proc/thread-self/stat")
 CORE = 36
 """The place of the core among the fields of ``STAT`` that follow the name."""
 
+SPARE = 4
+"""How many times more schedules wait in a search than it may still run, before some are dropped."""
+
 Schedule = tuple[int, ...]
+_Waiting = tuple[int, Schedule]
 Play = Callable[[Gate], None]
 """What one client does, from its first statement to its last; called in the client's thread."""
 
@@ -384,7 +388,7 @@ class Search:
     """
 
     def __init__(self, run: Callable[[Chooser], Run], *, most: int) -> None:
-        self._run, self._most = run, most
+        self._run, self._most, self._dropped = run, most, False
         self.runs = 0
         """Runs so far, those included whose turns were known."""
         self.complete = False
@@ -393,7 +397,7 @@ class Search:
         """Every schedule that is given by so many switches was taken; -1 for none."""
 
     def __iter__(self) -> Iterator[Run]:
-        waiting: list[tuple[int, Schedule]] = [(0, ())]
+        waiting: list[_Waiting] = [(0, ())]
         known = set[tuple[Turn, ...]]()
         vain = set[Schedule]()
         while waiting and self.runs < self._most:
@@ -408,10 +412,19 @@ class Search:
                 continue
             for other in _others(run, len(schedule)):
                 heapq.heappush(waiting, (switches(other), other))
+            waiting = self._reachable(waiting)
             if run.turns not in known:
                 known.add(run.turns)
                 yield run
-        self.complete = all(schedule in vain for _, schedule in waiting)
+        self.complete = not self._dropped and all(schedule in vain for _, schedule in waiting)
+
+    def _reachable(self, waiting: list[_Waiting]) -> list[_Waiting]:
+        """Drop what the bound leaves no room for, now and then, so that memory is bounded too."""
+        room = max(1, self._most - self.runs)
+        if len(waiting) <= SPARE * room:
+            return waiting
+        self._dropped = True
+        return heapq.nsmallest(room, waiting)
 
 
 def _others(run: Run, start: int) -> Iterator[Schedule]:

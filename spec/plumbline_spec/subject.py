@@ -21,6 +21,7 @@ from plumbline_spec.interleave import run_interleave
 from plumbline_spec.kept import broken_again
 from plumbline_spec.mutants import run_quality_with_mutants
 from plumbline_spec.quality import afresh, to_store
+from plumbline_spec.repeating import rows_of
 from plumbline_spec.report import ClauseInfo, EngineReport, Row
 from plumbline_spec.traces import Mismatch, Trace, encode, read, replay, validate
 from plumbline_spec.vectors import fill
@@ -178,7 +179,7 @@ def _replay(case: Case[S, E, O, C], path: Path) -> list[Replayed]:
             Replayed(
                 name=trace.header.name,
                 rules=trace.header.rules,
-                rows=tuple(_rows(case, trace)),
+                rows=tuple(rows_of(case, trace)),
                 mismatches=(
                     *validate(case.rules(trace.header.rules), trace),
                     *replay(case.rules(trace.header.rules), judged, trace),
@@ -195,18 +196,6 @@ def _broken_again(case: Case[S, E, O, C], trace: Trace[S, E, O]) -> list[Mismatc
     return [
         Mismatch(step=len(one.events), what=one.clause, recorded="holds", found=one.found)
         for one in broken_again(case, trace)
-    ]
-
-
-def _rows(case: Case[S, E, O, C], trace: Trace[S, E, O]) -> list[Row]:
-    named = case.machine.outcome_name
-    return [
-        Row(
-            step=number,
-            event=brief(step.event),
-            outcome=named(step.outcome),
-        )
-        for number, step in enumerate(trace.steps, 1)
     ]
 
 

@@ -131,6 +131,22 @@ class Crossed(ModelClient[State, Event, Outcome, Scope]):
             waiting.discard(self)
 
 
+class Rhythmic(ModelClient[State, Event, Outcome, Scope]):
+    """Writes twice when another client had a turn between its own, again and again (SCH-1)."""
+
+    @override
+    def step(self, event: Event, request: RequestId | None = None) -> Outcome:
+        latest: list[ToyClient] = self.shared.__dict__.setdefault("latest", [])
+        broken_in = 0
+        for beat in range(6):
+            self.pass_gate(f"beat {beat}")
+            broken_in += bool(latest) and latest[-1] is not self and beat > 0
+            latest.append(self)
+        if broken_in >= 4:
+            self.shared.host.step(event)
+        return super().step(event, request)
+
+
 class Endless(ModelClient[State, Event, Outcome, Scope]):
     """Tries for ever."""
 

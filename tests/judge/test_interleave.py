@@ -10,14 +10,14 @@ from plumbline_spec import toy
 from plumbline_spec.case import Build
 from plumbline_spec.clause_table import silent
 from plumbline_spec.courses import Bench
-from plumbline_spec.errors import CouldNotFinish
+from plumbline_spec.errors import CouldNotFinish, UnusableInput
 from plumbline_spec.interleave import run_interleave
 from plumbline_spec.meetings import CLAUSES, OBSERVE, OPEN, Meeting, Send
 from plumbline_spec.pairing import BEST, pair_up
 from plumbline_spec.profiles import PROFILES
-from plumbline_spec.repeating import shrunk
+from plumbline_spec.repeating import SHRINK_SCHEDULES, shrunk
 from plumbline_spec.report import EngineReport, Verdict
-from plumbline_spec.schedules import following
+from plumbline_spec.schedules import following, switches
 from plumbline_spec.subject import subject
 from plumbline_spec.toy import Deposit, Event, Withdraw, careless_case, machine
 from plumbline_spec.traces import read
@@ -30,6 +30,7 @@ from tests.judge.shared import (
     Impatient,
     Jams,
     Peeks,
+    Rhythmic,
     ToyCase,
     Undecided,
     Unsure,
@@ -154,6 +155,23 @@ def test_a_schedule_that_was_drawn_is_shrunk() -> None:
     assert len(short.schedule) == 6
 
 
+def test_a_schedule_that_only_drawing_finds_is_shrunk_by_its_decisions() -> None:
+    """The fault takes more switches than the searches of shrinking go to."""
+    case, client = sharing(Rhythmic), (Send[Event](event=Deposit(coins=1)),)
+    crowd = Meeting[Event](name="three", form="crowd", start=(), clients=(client,) * 3)
+    assert case.shared is not None
+    with Bench(case.machine, case.shared()) as bench:
+        course = bench.course(crowd, "one lock")
+        assert course.go_on(SHRINK_SCHEDULES) is None
+        found = course.draw(400, 1)
+        assert found is not None
+        short = shrunk(bench, found)
+        assert bench.once(crowd, "one lock", short.schedule).breach == short.breach
+    assert short.breach.clause == found.breach.clause
+    assert switches(short.schedule) <= switches(found.schedule)
+    assert short.schedule != found.schedule
+
+
 # Controls
 
 
@@ -268,6 +286,44 @@ def test_a_schedule_is_not_applicable_to_a_host_with_one_client(tmp_path: Path) 
     file.write_text(found.trace, encoding="utf-8")
     (replayed,) = subject(replace(careless_case(), shared=None)).replay(file)
     assert replayed.mismatches == ()
+
+
+def test_a_replayed_trace_shows_every_turn(tmp_path: Path) -> None:
+    (found,) = ran(careless_case()).findings
+    file = tmp_path / "toy-kept.jsonl"
+    file.write_text(found.trace, encoding="utf-8")
+    (replayed,) = subject(careless_case()).replay(file)
+    assert replayed.rows == found.rows
+
+
+@pytest.mark.parametrize(
+    ("clients", "complaint"),
+    [
+        ('[["request-1"],["request-2"],["request-3"]]', "send 3 events and the trace has 2"),
+        ("[]", "0 clients meet"),
+        (f"[{'[],' * 8}[]]", "9 clients meet"),
+        ('[["(observe)","(open)"]]', "after something else"),
+    ],
+    ids=["too many events", "no client", "too many clients", "opening late"],
+)
+def test_a_trace_that_nobody_can_repeat_is_refused(
+    clients: str, complaint: str, tmp_path: Path
+) -> None:
+    (found,) = ran(careless_case()).findings
+    file = tmp_path / "toy-kept.jsonl"
+    was = '[["request-1"],["request-2"]]'
+    assert was in found.trace
+    file.write_text(found.trace.replace(was, clients), encoding="utf-8")
+    with pytest.raises(UnusableInput, match=complaint):
+        subject(careless_case()).replay(file)
+
+
+def test_a_trace_in_a_mode_that_a_store_does_not_have_is_refused(tmp_path: Path) -> None:
+    (found,) = ran(careless_case()).findings
+    file = tmp_path / "toy-kept.jsonl"
+    file.write_text(found.trace.replace('"one lock"', '"no lock"'), encoding="utf-8")
+    with pytest.raises(UnusableInput, match="'no lock'; there is one lock"):
+        subject(careless_case()).replay(file)
 
 
 # Meetings

@@ -200,6 +200,15 @@ def test_a_bound_leaves_a_search_incomplete() -> None:
     assert whole.switches == 1
 
 
+def test_a_search_forgets_what_its_bound_leaves_no_room_for() -> None:
+    """Memory is bounded as the runs are, and the runs are the same as without."""
+    clients = steps("a", 12), steps("b", 12)
+    few, whole = search(lambda: clients, most=30)
+    more, _ = search(lambda: clients, most=300)
+    assert [one.turns for one in few] == [one.turns for one in more[:30]]
+    assert not whole.complete
+
+
 def test_switches_are_counted_between_clients() -> None:
     assert switches(()) == 0
     assert switches((0, 0, 1, 1, 0)) == 2
