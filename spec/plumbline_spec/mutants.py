@@ -7,7 +7,8 @@ equivalent in a kept table or named with its diff. The shipped build goes up the
 and must break nothing; a kept proof is held to its mutant, so a stale one is a fault.
 
 A profile judges a seeded sample at least, more while its share of the budget lasts, and a greater
-one all of them. The floor is about those that are not proven equivalent.
+one all of them. A sample passes over those that are proven equivalent, because they cost the whole
+ladder; a run of all of them holds each proof to its mutant. The floor is about the others.
 """
 
 import time
@@ -22,7 +23,7 @@ from plumbline_spec.clause_table import Progress
 from plumbline_spec.codec import digest
 from plumbline_spec.engines import ENGINES, run_quality
 from plumbline_spec.errors import OutOfSteps
-from plumbline_spec.profiles import PROFILES
+from plumbline_spec.profiles import PROFILES, FaultEffort
 from plumbline_spec.report import EngineReport, Fate, Verdict
 
 S = TypeVar("S")
@@ -36,9 +37,10 @@ LADDER = ("vectors", "envelope", "descend", "lockstep", "durable", "interleave",
 """The engines that judge a host, by what they cost."""
 EFFORT = replace(
     PROFILES["quick"],
-    examples=60,
-    steps=30,
     durable_examples=4,
+    faults=FaultEffort(
+        every_pair=False, subsets=1, drawn=1, recoveries=0, moments=2, strikes=2, histories=1
+    ),
     histories_floor=0,
     schedules=4,
     crowds=0,
@@ -137,8 +139,11 @@ def judge_mutants(
     every = mutants.every()
     known = {one.id: one for one in mutants.equivalents()}
     faults = [*_unsound(every, known), *ladder.unchanged()]
+    whole = plan.profile.mutants >= len(every)
     fates: list[Fate] = []
     for mutant in sample(every, plan):
+        if mutant.id in known and not whole:
+            continue
         if len(fates) >= plan.profile.mutants and ladder.is_late():
             break
         ladder.doing = f"{len(fates)} of {len(every)} mutants: {mutant.id}"

@@ -262,6 +262,12 @@ def test_the_minimum_is_judged_and_more_while_there_is_time() -> None:
     assert len(longer.fates) == longer.every == 5
 
 
+def test_a_sample_passes_over_what_is_proven_equivalent() -> None:
+    found = judged(MUTANTS, Ran("vectors"), 2)
+    assert {one.id for one in found.fates} == {WRONG.id, LOSES.id}
+    assert (found.every, found.equivalent, found.holds) == (3, 0, True)
+
+
 def test_a_sample_says_that_it_is_one(toy_spec: Path) -> None:
     run = Ran("vectors")
     case = replace(toy.case(), mutants=with_every(WRONG, LOSES))

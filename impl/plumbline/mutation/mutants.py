@@ -23,19 +23,37 @@ C = TypeVar("C")
 
 REGISTRY = "plumbline.registry"
 SCHEMA = "plumbline.schema"
-ENVELOPE = frozenset(
-    {"transaction", "_savepoint", "_take_back", "snapshot", "answered", "_once", "integer"}
+OPENING = frozenset(
+    {
+        "wait_for_others",
+        "SettingNotKept",
+        "open_database",
+        "_busy",
+        "_settle",
+        "_kept_by",
+        "_set",
+        "version_of",
+        "_recognise",
+        "_migrate",
+    }
 )
-"""The functions of ``plumbline.database`` that an event runs through."""
+"""What of ``plumbline.database`` runs before the first event; the rest is the envelope."""
 UNCHANGED_PART = 10
 """The shipped build has to do with one of so many parts of a mutant's steps."""
 
 
 class Part(Struct, frozen=True):
-    """A module that mutants are made of, or some of its functions, or of its constants."""
+    """A module that mutants are made of, or some of its functions and constants."""
 
     module: str
-    names: frozenset[str] | None = None
+    only: frozenset[str] | None = None
+    """None for all of them."""
+    without: frozenset[str] = frozenset()
+
+    def has(self, scope: str) -> bool:
+        """Tell whether a function or a constant belongs to this part."""
+        name = scope.partition(".")[0]
+        return name not in self.without and (self.only is None or name in self.only)
 
 
 PARTS: Mapping[str, tuple[Part, ...]] = {
@@ -43,24 +61,46 @@ PARTS: Mapping[str, tuple[Part, ...]] = {
     "tokens": (Part("plumbline.tokens"), Part(SCHEMA, frozenset({"TOKENS"}))),
     "intake": (
         Part("plumbline.intake"),
-        Part("plumbline.database", ENVELOPE),
+        Part("plumbline.database", without=OPENING),
         Part(SCHEMA, frozenset({"ENVELOPE", "INTAKE"})),
     ),
 }
 """What is judged on which machine; what all of them stand on, on the uppermost."""
+FELT_ABOVE: Mapping[str, str] = {
+    "ordinals.exists python compare 1": "intake",
+    "ordinals.exists sql compare 1": "intake",
+    "ordinals.exists sql term 1": "intake",
+    "ordinals._append python term 1": "tokens",
+}
+"""Mutants of what a module offers to a machine above, which alone uses it."""
 
 
 def mutants(
     machine: str, case_of: Callable[[ModuleType], Case[S, E, O, C]], scopes: tuple[C, ...]
 ) -> Mutants[S, E, O, C]:
     """Return the mutants of a machine; ``case_of`` takes its case from a registry made anew."""
-    parts = PARTS[machine]
     return Mutants(
-        every=lambda: tuple(_mutant(one, case_of) for part in parts for one in made_of(part)),
+        every=lambda: tuple(_mutant(one, case_of) for one in _made_for(machine)),
         unchanged=lambda: case_of(World({}, FUEL_STEPS // UNCHANGED_PART).module(REGISTRY)),
-        equivalents=lambda: _equivalents_of(parts),
+        equivalents=lambda: tuple(one for one in equivalents() if machine_of(one.id) == machine),
         scopes=scopes,
     )
+
+
+def machine_of(mutant: str) -> str | None:
+    """Return the machine on which a mutant is judged, by its id; None when nothing makes it."""
+    module, scope = mutant.partition(" ")[0].split(".")[:2]
+    for machine, parts in PARTS.items():
+        for part in parts:
+            if part.module == f"plumbline.{module}" and part.has(scope):
+                return FELT_ABOVE.get(mutant, machine)
+    return None
+
+
+def _made_for(machine: str) -> "Iterator[Made]":
+    for parts in PARTS.values():
+        for part in parts:
+            yield from (one for one in made_of(part) if machine_of(one.id) == machine)
 
 
 class Made(Struct, frozen=True, kw_only=True):
@@ -95,7 +135,7 @@ def _changes(source: Source, part: Part) -> Iterator[Change]:
         prepares = statements.Prepares()
         found = chain(python.mistakes_of(source), statements.mistakes_of(source, prepares=prepares))
     for change in found:
-        if part.names is None or change.scope.partition(".")[0] in part.names:
+        if part.has(change.scope):
             yield change
 
 
@@ -117,16 +157,6 @@ def _case(made: Made, case_of: Callable[[ModuleType], Case[S, E, O, C]]) -> Case
 
 _KEPT = Path(__file__).parent / "equivalents.jsonl"
 _lines = msgspec.json.Decoder(Equivalent)
-
-
-def _equivalents_of(parts: tuple[Part, ...]) -> tuple[Equivalent, ...]:
-    """Return the kept proofs about these parts, those of mutants that are no more as well."""
-    return tuple(one for one in equivalents() if any(_is_in(one.id, part) for part in parts))
-
-
-def _is_in(mutant: str, part: Part) -> bool:
-    module, scope = mutant.partition(" ")[0].split(".")[:2]
-    return part.module == f"plumbline.{module}" and (part.names is None or scope in part.names)
 
 
 @cache

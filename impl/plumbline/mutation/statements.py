@@ -10,7 +10,7 @@ with the tables of this version.
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import product
 
 import apsw
@@ -88,8 +88,8 @@ def statements_of(source: Source) -> list[Statement]:
     ]
 
 
-def mistakes_of(source: Source, *, prepares: "Prepares") -> Iterator[Change]:
-    """Yield every mistake in a statement of the module that SQLite takes."""
+def mistakes_of(source: Source, *, prepares: Callable[[str], bool]) -> Iterator[Change]:
+    """Yield every mistake in a statement of the module that SQLite takes, as ``prepares`` tells."""
     statements = [one for one in statements_of(source) if prepares(one.said)]
     seen: set[tuple[str, tuple[Edit, ...]]] = set()
     for statement in statements:
@@ -133,7 +133,7 @@ def _texts_of(body: list[ast.stmt], known: Named) -> Iterator[tuple[ast.expr, Na
     for node in body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             yield from _texts_of(node.body, {**known, **_named(ast.walk(node))})
-        else:
+        elif not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Constant):
             yield from ((one, known) for one in _outermost(node))
 
 

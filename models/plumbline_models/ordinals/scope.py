@@ -1,6 +1,7 @@
 """What is worth trying in a state of ordinals: events of a scope, values for strategies."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import TypeAlias, assert_never
 
 from msgspec import Struct
@@ -218,6 +219,7 @@ def _common(state: State, at: Conversation) -> Values:
     odd = (Draft(id=drafts[0].id, text=ODD_TEXT),)
     items = [entry.item for entry in at.context]
     raw = tuple((item.id,) for item in items if isinstance(item, MessageItem))
+    backwards = tuple(later + earlier for earlier, later in pairwise(raw[:3]))
     standing = tuple(item.id for item in items if isinstance(item, SummaryItem))
     stored = tuple(one.id for one in at.summaries)
     gone = tuple((item.id,) for item in _gone(at) if isinstance(item, MessageItem))
@@ -229,7 +231,13 @@ def _common(state: State, at: Conversation) -> Values:
         "conversation": (at.id,),
         "conversation:Prune": (at.id, ELSEWHERE, ELSEWHERE),
         "messages:Append": (drafts[:1], drafts[:2], drafts[:4], drafts[:6], drafts, odd, *again),
-        "messages:Forget": (*raw, tuple(known), *gone[:3], *((pair * 2) for pair in raw[:1])),
+        "messages:Forget": (
+            *raw,
+            *backwards,
+            tuple(known),
+            *gone[:3],
+            *((pair * 2) for pair in raw[:1]),
+        ),
         "summary:Replace": (() if fresh is None else (fresh,) * 6) + stored[:1],
         "summary:RollBack": (*standing, *standing, *stored[:1]),
         "retain_depth": (None, 0, 1),
