@@ -215,16 +215,25 @@ class SqliteShared(Generic[S, E, O]):
         return self._opens(path, opening=opening), seat
 
     def client(self, gate: Gate | None) -> Client[S, E, O]:
-        """Return a connection that passes the gate; on a new database from its first statement."""
-        program, answer, reading = self._program, self._answer, self._reading
+        """Return a connection that passes the gate; one that was used before, where there is."""
         if self._fresh:
-            path = str(self.folder / "new" / FILE)
-            db, seat = self._open(path, self._mode, gate)
-            return SharedClient(program, answer, reading, db, seat, None)
-        store = self._stores[self._mode]
-        db, seat = store.idle.pop() if store.idle else self._open(store.path, self._mode, None)
+            db, seat = self._open(self._path(), self._mode, None)
+            idle = None
+        else:
+            idle = self._stores[self._mode].idle
+            db, seat = idle.pop() if idle else self._open(self._path(), self._mode, None)
         seat.gate = gate
-        return SharedClient(program, answer, reading, db, seat, store.idle)
+        return SharedClient(self._program, self._answer, self._reading, db, seat, idle)
+
+    def opening(self, gate: Gate) -> Client[S, E, O]:
+        """Open a connection that passes the gate from its first statement."""
+        db, seat = self._open(self._path(), self._mode, gate)
+        return SharedClient(self._program, self._answer, self._reading, db, seat, None)
+
+    def _path(self) -> str:
+        if self._fresh:
+            return str(self.folder / "new" / FILE)
+        return self._stores[self._mode].path
 
     def close(self) -> None:
         """Close every connection and delete the folder."""

@@ -138,11 +138,11 @@ class Shared(Protocol[S_co, E_contra, O_co]):
         ...
 
     def client(self, gate: Gate | None) -> Client[S_co, E_contra, O_co]:
-        """Open a client that passes the gate before every statement, or none.
+        """Return a client that passes the gate, or none; it is open before anything is gated."""
+        ...
 
-        On a store that no client has opened yet the statements of opening pass it as well; else
-        they have run before, or run now without it.
-        """
+    def opening(self, gate: Gate) -> Client[S_co, E_contra, O_co]:
+        """Open a client that passes the gate before every statement, those of opening included."""
         ...
 
     def close(self) -> None:

@@ -43,6 +43,8 @@ C = TypeVar("C")
 ENGINE = "interleave"
 CHUNK = 64
 """Schedules that one meeting is given at a time; progress is told between two chunks."""
+LIKELY = {"SCH-3": "observe", "SCH-4": "request", "SCH-5": "observe", "SCH-6": "open"}
+"""The form of meetings in which a clause is broken first, where that is not all of them."""
 OPENING_COSTS = 4
 """How many times more a schedule costs in which a store is made; it gets so many times fewer."""
 CONTROL_SCHEDULES = 80
@@ -214,7 +216,7 @@ def _control(build: Build[S, E, O, C], pairing: Pairing[E], progress: Progress) 
     case = build.case()
     assert case.shared is not None, "a control of this engine has a shared store"
     with Bench(case.machine, case.shared()) as bench:
-        meetings, modes = _by_turns(pairing.meetings), bench.shared.modes
+        meetings, modes = _by_turns(pairing.meetings, build.breaks), bench.shared.modes
         schedules = 0
         for meeting, mode in product(meetings, modes):
             progress(f"control: {build.name}; {meeting.name}")
@@ -227,9 +229,12 @@ def _control(build: Build[S, E, O, C], pairing: Pairing[E], progress: Progress) 
     return _Control(name=build.name, schedules=schedules, caught=None)
 
 
-def _by_turns(meetings: Sequence[Meeting[E]]) -> list[Meeting[E]]:
-    """Return a meeting of every form, then another of every form: those with most before first."""
-    places = Counter[str]()
+def _by_turns(meetings: Sequence[Meeting[E]], clause: str) -> list[Meeting[E]]:
+    """Return a meeting of every form, then another of every form: those with most before first.
+
+    Two of the form that is most likely to break a clause come before all others.
+    """
+    places = Counter[str]({LIKELY.get(clause, ""): -2})
     keyed: list[tuple[int, Meeting[E]]] = []
     for meeting in sorted(meetings, key=lambda one: -len(one.start or ())):
         keyed.append((places[meeting.form], meeting))

@@ -90,7 +90,7 @@ class Meeting(Struct, Generic[E], frozen=True, kw_only=True):
 
     name: str
     form: str
-    """What it is about: ``events``, ``observe``, ``request``, ``reuse``, ``open``."""
+    """What it is about: ``events``, ``observe``, ``request``, ``reuse``, ``open``, and others."""
     start: tuple[E, ...] | None
     """The events that lead to the state at the beginning; None: no client has opened the store."""
     clients: tuple[tuple[Ask[E], ...], ...]
@@ -271,7 +271,7 @@ class Together(Generic[S, E, O, C]):
 
     def open(self, gate: Gate) -> Client[S, E, O]:
         """Open the store as one of the clients."""
-        return self._shared.client(gate)
+        return self._shared.opening(gate)
 
     def turn(self) -> int:
         """Return the place of the latest turn."""

@@ -95,8 +95,13 @@ class ModelShared(Generic[S, E, O, C]):
             self.host.step(event)
 
     def client(self, gate: Gate | None) -> Client[S, E, O]:
-        """Return another client; opening runs no statement."""
+        """Return another client."""
         return ModelClient(self, gate)
+
+    def opening(self, gate: Gate) -> Client[S, E, O]:
+        """Return another client, which looks for the store first."""
+        gate.enter("open")
+        return self.client(gate)
 
     def close(self) -> None:
         """Release nothing."""

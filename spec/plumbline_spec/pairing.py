@@ -74,6 +74,7 @@ def pair_up(machine: Machine[S, E, O, C], scopes: Iterable[C]) -> Pairing[E]:
         *_with_itself(machine, pairs),
         *_reused(pairs, wanted),
         *_opening(pairs),
+        *_opening_beside(pairs),
     )
     met = {type(event) for meeting in meetings for event in meeting.events}
     return Pairing(
@@ -227,6 +228,17 @@ def _opening(pairs: _Pairs[E]) -> Iterable[Meeting[E]]:
             form="open",
             start=None,
             clients=((OPEN, *_sending(pair.first, FIRST)), (OPEN, *_sending(pair.second, SECOND))),
+        )
+
+
+def _opening_beside(pairs: _Pairs[E]) -> Iterable[Meeting[E]]:
+    """Yield the opening of a store while another client writes: the pair with most before it."""
+    for pair in sorted(pairs.values(), key=lambda one: (one.rank, len(one.start)))[-1:]:
+        yield Meeting(
+            name=f"{type(pair.first).__name__} · {OPEN}, then {type(pair.second).__name__}",
+            form="open beside",
+            start=pair.start,
+            clients=(_sending(pair.first, FIRST), (OPEN, *_sending(pair.second, SECOND), OBSERVE)),
         )
 
 

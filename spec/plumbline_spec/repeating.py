@@ -87,6 +87,7 @@ def finding(bench: Bench[S, E, O, C], found: Found[E]) -> Finding:
             mode=found.mode,
             schedule=found.schedule,
             clients=tuple(tuple(_written(ask) for ask in client) for client in meeting.clients),
+            new=meeting.start is None,
         ),
     )
     trace = record(machine, (*start, *meeting.events), header)
@@ -144,8 +145,7 @@ def met_in(trace: Trace[S, E, O]) -> Meeting[E] | None:
     clients: tuple[tuple[Ask[E], ...], ...] = tuple(
         _asks(client, events) for client in about.clients
     )
-    opening = any(OPEN in client for client in about.clients)
-    start = None if opening else trace.events[:split]
+    start = None if about.new else trace.events[:split]
     return Meeting(name=trace.header.name, form="kept", start=start, clients=clients)
 
 

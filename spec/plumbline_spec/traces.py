@@ -41,6 +41,8 @@ class Concurrent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What each asked: ``(open)``, ``(observe)``, or the request id of the trace's next event."""
     schedule: tuple[int, ...]
     """Whose turn it was: a client's number, or ``~number`` when it gave up waiting."""
+    new: bool = False
+    """Whether no client had opened the store before."""
 
 
 class Header(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):

@@ -145,6 +145,14 @@ def test_clients_that_open_a_new_database_at_once_find_one(bench: Ordinals, mode
 
 
 @pytest.mark.parametrize("mode", MODES)
+def test_a_client_may_open_a_database_that_another_writes(bench: Ordinals, mode: str) -> None:
+    """SCH-1, SCH-2."""
+    course = bench.course(meeting(Send(event=ONE), (OPEN, Send(event=TWO), OBSERVE)), mode)
+    assert course.go_on(150) is None
+    assert course.told[WAITS] > 0
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_a_commit_that_gives_up_before_a_reader_has_done_nothing(
     bench: Ordinals, mode: str
 ) -> None:

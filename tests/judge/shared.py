@@ -162,18 +162,18 @@ def opening_fails() -> ToyCase:
     class Exclusive(ModelShared[State, Event, Outcome, Scope]):
         def __init__(self) -> None:
             super().__init__(machine())
-            self.opening = 0
+            self.being_opened = 0
 
         @override
-        def client(self, gate: Gate | None) -> Client[State, Event, Outcome]:
-            found: ToyClient = ModelClient(self, gate)
-            self.opening += 1
-            found.pass_gate("look")
-            found.pass_gate("open")
-            if gate is not None and self.opening > 1:
-                self.opening -= 1
-                raise OSError("somebody else is opening it")
-            self.opening -= 1
-            return found
+        def opening(self, gate: Gate) -> Client[State, Event, Outcome]:
+            self.being_opened += 1
+            try:
+                gate.enter("look")
+                gate.enter("open")
+                if self.being_opened > 1:
+                    raise OSError("somebody else is opening it")
+                return self.client(gate)
+            finally:
+                self.being_opened -= 1
 
     return replace(toy.case(), shared=Exclusive, builds=())

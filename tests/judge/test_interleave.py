@@ -405,6 +405,15 @@ def test_opening_is_an_event_too() -> None:
     assert found[0].clients == ((OPEN, OBSERVE), (OPEN, OBSERVE))
 
 
+def test_a_store_is_opened_beside_a_writer_too() -> None:
+    (found,) = [one for one in pair_up(machine(), [SCOPE]).meetings if one.form == "open beside"]
+    assert found.start
+    (writer,), (opens, sends, observes) = found.clients
+    assert isinstance(writer, Send)
+    assert isinstance(sends, Send)
+    assert (opens, observes) == (OPEN, OBSERVE)
+
+
 def test_profiles_grow() -> None:
     quick, ci, nightly = (PROFILES[name] for name in ("quick", "ci", "nightly"))
     assert quick.schedules < ci.schedules < nightly.schedules
