@@ -90,6 +90,8 @@ KINDS: Final = (
 )
 SCRATCH: Final = "/dev/shm"  # noqa: S108 - a private folder is made in it
 PREFIX: Final = "plumbline-faults-"
+SESSION, RECOVERY = "session", "recovery"
+"""The private folders: of what is driven, and of what is recovered."""
 
 
 class SqliteSession(Generic[S, E, O]):
@@ -113,7 +115,8 @@ class SqliteSession(Generic[S, E, O]):
         self._db = open_database(str(folder / FILE), opening=self._opening)
 
     @property
-    def _open(self) -> apsw.Connection:
+    def connection(self) -> apsw.Connection:
+        """The connection in use, for those who look at it."""
         assert self._db is not None, "the session was closed"
         return self._db
 
@@ -125,19 +128,19 @@ class SqliteSession(Generic[S, E, O]):
     def step(self, event: E, request: RequestId | None = None) -> O:
         """Apply one event in its envelope."""
         program = self._program
-        return self._answer(self._open, request, event, program.apply, program.decode_outcome)
+        return self._answer(self.connection, request, event, program.apply, program.decode_outcome)
 
     def observe(self) -> S:
         """Return the abstract state of the tables."""
-        with snapshot(self._open):
-            return self._program.observe(self._open)
+        with snapshot(self.connection):
+            return self._program.observe(self.connection)
 
     def arm(self, fault: Fault) -> None:
         """Let a fault strike from now on."""
         self._fault, self._steps, self._interrupted = fault, 0, False
         self._vfs.arm(fault)
         if fault.kind == "interrupt":
-            self._open.set_progress_handler(self._interrupts, 1)
+            self.connection.set_progress_handler(self._interrupts, 1)
         elif fault.kind == "out of memory":
             self._heap = apsw.memory_used()
             apsw.memory_high_water(reset=True)
@@ -160,7 +163,7 @@ class SqliteSession(Generic[S, E, O]):
         met = Strikes(calls=self._vfs.calls, struck=self._vfs.struck)
         self._vfs.arm(None)
         if fault is not None and fault.kind == "interrupt":
-            self._open.set_progress_handler(None)
+            self.connection.set_progress_handler(None)
             met = Strikes(calls=self._steps, struck=self._interrupted)
         elif fault is not None and fault.kind == "out of memory":
             apsw.hard_heap_limit(0)
@@ -205,13 +208,15 @@ class SqliteStorage(Generic[S, E, O]):
         self._program, self._answer = program, answer
         scratch = SCRATCH if os.access(SCRATCH, os.W_OK) else None
         self._folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=scratch))
+        for name in (SESSION, RECOVERY):
+            (self._folder / name).mkdir()
         self._vfs = RecordingVfs()
         self._session: SqliteSession[S, E, O] | None = None
         self._recovered: dict[bytes, Recovered[S]] = {}
 
     def open(self, setting: Setting, image: Image) -> SqliteSession[S, E, O]:
         """Open what an image holds."""
-        folder = self._holding("session", image)
+        folder = self._holding(SESSION, image)
         chosen = _chosen(setting)
 
         def attend(db: apsw.Connection) -> None:
@@ -226,7 +231,6 @@ class SqliteStorage(Generic[S, E, O]):
     def _holding(self, name: str, image: Image) -> Path:
         """Return a folder that holds just these files."""
         folder = self._folder / name
-        folder.mkdir(exist_ok=True)
         for file in os.listdir(folder):
             if file not in image:
                 os.unlink(f"{folder}/{file}")
@@ -236,7 +240,7 @@ class SqliteStorage(Generic[S, E, O]):
 
     def recover(self, setting: Setting, image: Image) -> Recovered[S]:
         """Open an image as after a power loss and return what it holds."""
-        folder = self._holding("recovery", image)
+        folder = self._holding(RECOVERY, image)
         key = _settled(folder)
         known = self._recovered.get(key)
         if known is None:

@@ -150,6 +150,8 @@ class Reach(Struct, frozen=True, kw_only=True):
     """Up to so many pending operations every subset of them is tried; beyond, some."""
     drawn: int
     """Subsets drawn at random where not every one is tried, beside the systematic ones."""
+    omitted: int = 1_000_000
+    """Of the systematic ones, how many leave out just one operation; all when there are fewer."""
     torn: int = TORN_WAYS
     """How many ways of tearing are tried for each write."""
 
@@ -409,7 +411,7 @@ def arrivals(
         for mask in range((1 << count) - 1):
             yield Arrival(frozenset(index for index in range(count) if mask >> index & 1))
     else:
-        yield from map(Arrival, _systematic(count))
+        yield from map(Arrival, _systematic(count, reach.omitted, random))
         for number in range(reach.drawn):
             share = KEPT_SHARES[number % len(KEPT_SHARES)]
             yield Arrival(frozenset(index for index in range(count) if random.random() < share))
@@ -419,21 +421,28 @@ def arrivals(
                 yield Arrival(frozenset(range(index)), torn)
 
 
-def _systematic(count: int) -> Iterator[frozenset[int]]:
+def _systematic(count: int, omitted: int, random: Random) -> Iterator[frozenset[int]]:
     """Yield none, every beginning, all but one, and one alone."""
     every = frozenset(range(count))
     yield frozenset()
     yield from (frozenset(range(length)) for length in range(1, count))
-    yield from (every - {index} for index in range(count - 1))
+    left_out = range(count - 1)
+    chosen = left_out if count - 1 <= omitted else random.sample(left_out, omitted)
+    yield from (every - {index} for index in chosen)
     yield from (frozenset({index}) for index in range(1, count))
 
 
 def _tearings(index: int, write: Write, salt: int, ways: int) -> Iterator[Torn]:
     """Yield ways in which a write arrives in part; one of a single sector has none but garbage."""
     random = Random(salt ^ zlib.crc32(write.content, write.offset & 0xFFFFFFFF))  # noqa: S311
-    sectors = -(-len(write.content) // SECTOR_BYTES)
+    sectors = max(1, -(-len(write.content) // SECTOR_BYTES))
     half = sectors // 2
-    drawn = frozenset(sector for sector in range(sectors) if random.random() < KEPT_SHARES[1])
+    missing = random.randrange(sectors)
+    drawn = frozenset(
+        sector
+        for sector in range(sectors)
+        if random.random() < KEPT_SHARES[1] and sector != missing
+    )
     garbage = Torn(index, drawn, random.randbytes(len(write.content)))
     whole = [
         Torn(index, frozenset(range(half))),

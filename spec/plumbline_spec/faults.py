@@ -52,7 +52,17 @@ HEADING = (
     "distinct/s",
     "verdict",
 )
-CONTROL = FaultEffort(every_pair=False, subsets=3, drawn=6, recoveries=0, strikes=40, histories=0)
+CONTROL = FaultEffort(
+    every_pair=False,
+    subsets=2,
+    drawn=2,
+    omitted=3,
+    recoveries=0,
+    closings=0,
+    moments=2,
+    strikes=40,
+    histories=0,
+)
 """How much is done to find a control."""
 WRITER_REACH = Reach(subsets=10, drawn=20)
 MAX_REPLAYS = 40
@@ -108,6 +118,10 @@ def _shorter(found: dict[object, Course[E]], key: object, course: Course[E]) -> 
         found[key] = course
 
 
+class _Ended(Exception):  # noqa: N818 - it never leaves this module
+    """A clause is broken; nothing more is taken."""
+
+
 class _Run(Generic[S, E, O, C]):
     """One run of the engine on one machine."""
 
@@ -126,22 +140,48 @@ class _Run(Generic[S, E, O, C]):
         self.findings: list[Finding] = []
         self.histories = 0
 
-    def shipped(self, storage: Storage[S, E, O], setting: Setting) -> None:
-        """Take every course in a setting that ships; the first broken clause ends it."""
-        sweeps = Sweeps(self.case.machine, storage, setting, self.effort, self.random)
-        events: tuple[E, ...] = ()
+    def shipped(self, storage: Storage[S, E, O]) -> None:
+        """Take courses in the settings that ship: the minimum, then the others in the time left."""
+        settings = [one for one in storage.settings if one.ships]
+        sweeps = [
+            Sweeps(self.case.machine, storage, setting, self.effort, self.random)
+            for setting in settings
+        ]
+        each = min(self.effort.settings, len(settings))
+        pairs = [
+            (sweeps[(first + turn) % len(settings)], course)
+            for turn in range(len(settings))
+            for first, course in enumerate(self.courses, self.plan.seed)
+        ]
+        least = each * len(self.courses)
         try:
-            sweeps.create()
-            for number, course in enumerate(self.courses, 1):
-                said = f"{setting.name}, {number} of {len(self.courses)} courses"
-                self.progress(f"{said}, {course.pair[0]}")
-                events = course.events
-                sweeps.take(events)
+            for one in sweeps:
+                self._attempt(one, ())
+            for number, (one, course) in enumerate(pairs):
+                if number >= least and not self._has_time():
+                    break
+                self.progress(f"{number} of {len(pairs)} courses, {course.pair[0]}")
+                self._attempt(one, course.events)
                 self.pairs[course.pair] += 1
+        except _Ended:
+            pass
+        for one in sweeps:
+            for name, tally in one.tallies.items():
+                self.tallies.setdefault((name, one.setting.name), Tally()).add(tally)
+
+    def _has_time(self) -> bool:
+        return self.plan.until is not None and time.monotonic() < self.plan.until
+
+    def _attempt(self, sweeps: Sweeps[S, E, O, C], events: tuple[E, ...]) -> None:
+        """Take a course, or create a store; a broken clause is a finding and ends it all."""
+        try:
+            if events:
+                sweeps.take(events)
+            else:
+                sweeps.create()
         except Breach as breach:
-            self.findings.append(self._found(breach, events, setting))
-        for name, tally in sweeps.tallies.items():
-            self.tallies.setdefault((name, setting.name), Tally()).add(tally)
+            self.findings.append(self._found(breach, events, sweeps.setting))
+            raise _Ended from breach
 
     def published(self) -> None:
         """Take the writer of files outside the database, and the careless ones."""
@@ -327,17 +367,15 @@ def run_faults(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> Engine
     run = _Run(case, plan, progress)
     storage = case.storage()
     try:
-        for setting in storage.settings:
-            if setting.ships:
-                run.shipped(storage, setting)
         run.published()
         for setting in storage.settings:
             if not setting.ships:
                 run.unsafe(storage, setting)
+        for build in case.builds:
+            if build.engine == ENGINE:
+                run.built(build)
+        run.shipped(storage)
+        run.drawn(case.storage, [one for one in storage.settings if one.ships])
     finally:
         storage.close()
-    for build in case.builds:
-        if build.engine == ENGINE:
-            run.built(build)
-    run.drawn(case.storage, [one for one in storage.settings if one.ships])
     return run.report()

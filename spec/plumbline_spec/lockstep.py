@@ -64,11 +64,11 @@ EXTRA = (Phase.generate, Phase.target)
 """Beyond the minimum, histories that met many pairs of event and outcome are varied."""
 
 
-MAX_DRAWN = 255
+MAX_DRAWN, MAX_DRAWN_CALL = 255, 1023
 THREATS = st.builds(
     Threat,
     kind=st.integers(0, MAX_DRAWN),
-    at=st.integers(0, MAX_DRAWN),
+    at=st.integers(0, MAX_DRAWN_CALL),
     lasting=st.booleans(),
     draw=st.integers(0, MAX_DRAWN),
 )

@@ -40,7 +40,7 @@ class _Answer(Struct, frozen=True):
     outcome: msgspec.Raw
 
 
-class _Content(Struct, frozen=True):
+class Content(Struct, frozen=True):
     """What the file holds."""
 
     state: msgspec.Raw
@@ -60,25 +60,26 @@ class ModelSession(Generic[S, E, O, C]):
         self._calls, self._struck = 0, False
         if TEMPORARY in self._files:
             self._remove()
-        self._content = _content_of(machine, self._files)
+        self.content = _content_of(machine, self._files)
 
     def step(self, event: E, request: RequestId | None = None) -> O:
         """Apply one event and replace the file, or answer its request id again."""
-        for answer in self._content.answers:
+        for answer in self.content.answers:
             if answer.request == request:
                 if answer.event != digest(event):
                     raise RequestReused(answer.request)
-                self._replace(self._content)  # it may be the unsynced work of a killed process
+                self.put(self.content)  # it may be the unsynced work of a killed process
                 return self._machine.decode_outcome(bytes(answer.outcome))
         state, outcome = self._machine.step(self.observe(), event)
-        answers = self._content.answers
+        answers = self.content.answers
         if request is not None:
             stored = _Answer(request, digest(event), msgspec.Raw(canonical(outcome)))
             answers = tuple(sorted((*answers, stored), key=lambda one: one.request))
-        self._replace(_Content(msgspec.Raw(canonical(state)), answers))
+        self.put(Content(msgspec.Raw(canonical(state)), answers))
         return outcome
 
-    def _replace(self, content: _Content) -> None:
+    def put(self, content: Content) -> None:
+        """Replace the file. Raises ``OSError`` when nothing was done, or ``OutcomeUnknown``."""
         try:
             self._call("input/output", Create(TEMPORARY))
             self._files[TEMPORARY] = canonical(content)
@@ -90,7 +91,7 @@ class ModelSession(Generic[S, E, O, C]):
             self._remove()
             raise
         self._files[FILE] = self._files.pop(TEMPORARY)
-        self._content = content
+        self.content = content
         if self._setting.name != "folder not synced":
             try:
                 self._call("sync", SyncFolder())
@@ -117,7 +118,7 @@ class ModelSession(Generic[S, E, O, C]):
 
     def observe(self) -> S:
         """Return the state."""
-        return self._machine.decode_state(bytes(self._content.state))
+        return self._machine.decode_state(bytes(self.content.state))
 
     def arm(self, fault: Fault) -> None:
         """Let a fault strike from now on."""
@@ -139,8 +140,8 @@ class ModelSession(Generic[S, E, O, C]):
 class ModelStorage(Generic[S, E, O, C]):
     """The file of a machine; one that is not honest says that nothing was done when it may be."""
 
-    settings = SETTINGS
-    kinds = KINDS
+    settings: tuple[Setting, ...] = SETTINGS
+    kinds: tuple[FaultKind, ...] = KINDS
     errors: tuple[type[BaseException], ...] = (OSError, OutcomeUnknown)
 
     def __init__(self, machine: Machine[S, E, O, C], *, honest: bool = True) -> None:
@@ -166,7 +167,7 @@ class ModelStorage(Generic[S, E, O, C]):
         """Release nothing."""
 
 
-def _content_of(machine: Machine[S, E, O, C], image: Image) -> _Content:
+def _content_of(machine: Machine[S, E, O, C], image: Image) -> Content:
     if FILE not in image:
-        return _Content(msgspec.Raw(canonical(machine.initial)))
-    return msgspec.json.decode(image[FILE], type=_Content)
+        return Content(msgspec.Raw(canonical(machine.initial)))
+    return msgspec.json.decode(image[FILE], type=Content)

@@ -18,7 +18,15 @@ from msgspec import Struct
 from plumbline_models.contract import Machine
 from plumbline_spec.clause_table import Breach
 from plumbline_spec.codec import canonical
-from plumbline_spec.disk import Disk, DurableState, Image, Operation, Reach
+from plumbline_spec.disk import (
+    Disk,
+    DurableState,
+    Image,
+    Operation,
+    Reach,
+    Sync,
+    SyncFolder,
+)
 from plumbline_spec.host import Recovered, RequestId, Session, Setting, Storage
 
 S = TypeVar("S")
@@ -28,7 +36,7 @@ C = TypeVar("C")
 
 CREATING, CLOSING = "(create)", "(close)"
 """The names of what is no event and writes all the same."""
-ALL_MOMENTS = 1_000_000
+ALL = 1_000_000
 WITHIN_RECOVERY = Reach(subsets=3, drawn=2, torn=1)
 """How many durable states are derived at each moment of a recovery."""
 
@@ -115,10 +123,13 @@ class PowerSweep(Generic[S, E, O, C]):
         random: Random,
         *,
         recoveries: int = 0,
-        moments: int = ALL_MOMENTS,
+        closings: int = ALL,
+        moments: int = ALL,
     ) -> None:
         self.machine, self.storage, self.setting = machine, storage, setting
         self.reach, self.random, self.recoveries = reach, random, recoveries
+        self.closings = closings
+        """How many closings are still judged."""
         self.moments = moments
         """How many moments are judged where an event is not undisturbed: of a creation, a closing,
         a recovery, and an event that met an error."""
@@ -187,7 +198,10 @@ class PowerSweep(Generic[S, E, O, C]):
             name=CLOSING, operations=tuple(session.log[opened:]), allowed=(latest,)
         )
         skipped = max(0, len(segments) - 1) if last else 0
-        self.judge(start, [*segments, closing], skipped=skipped)
+        if self.closings:
+            self.closings -= 1
+            segments.append(closing)
+        self.judge(start, segments, skipped=skipped)
 
     def judge(
         self,
@@ -221,7 +235,7 @@ class PowerSweep(Generic[S, E, O, C]):
     def _judge_segment(
         self, disk: Disk, segment: Segment[E], earlier: Sequence[Stored], tally: Tally
     ) -> None:
-        again = self.recoveries
+        again = 0 if segment.note else self.recoveries
         sampled = segment.step is None or segment.note
         judged = self._moments(len(segment.operations)) if sampled else None
         for number, operation in enumerate(segment.operations, 1):
@@ -373,7 +387,13 @@ class PowerSweep(Generic[S, E, O, C]):
         step = segment.step
         if step is None or segment.note or self.setting.lies:
             return
-        for number in sorted(self._moments(len(segment.operations))):
+        # Just before a sync most is written that is not durable.
+        unsynced = {
+            number
+            for number, operation in enumerate(segment.operations)
+            if number and isinstance(operation, Sync | SyncFolder)
+        }
+        for number in sorted(unsynced | self._moments(len(segment.operations))):
             disk = self._disk(start)
             for operation in (*done, *segment.operations[:number]):
                 disk.apply(operation)

@@ -13,12 +13,19 @@ class FaultEffort(Struct, frozen=True, kw_only=True):
 
     every_pair: bool
     """Whether an event is taken with each of its outcomes, or once."""
+    settings: int = 1_000
+    """In how many of the settings that ship each event is taken; all when there are fewer. The
+    others follow when there is time."""
     subsets: int
     """Up to so many pending operations every subset of them is tried."""
     drawn: int
     """Subsets drawn beyond that at each moment."""
+    omitted: int = 1_000_000
+    """Subsets at each moment in which one operation is missing; all when there are fewer."""
     recoveries: int
     """Recoveries in each event during which the power is lost again."""
+    closings: int = 1_000_000
+    """Closings of a store that are judged in each setting; all when there are fewer."""
     moments: int = 1_000_000
     """Moments of a creation, a closing, a recovery and an event that met an error; all of them
     when there are fewer. Of an event that met none every moment is taken."""
@@ -43,7 +50,16 @@ class Profile(Struct, frozen=True, kw_only=True):
     durable_examples: int
     """Histories of lockstep on a file."""
     faults: FaultEffort = FaultEffort(
-        every_pair=False, subsets=3, drawn=4, recoveries=1, moments=6, strikes=4, histories=2
+        every_pair=False,
+        settings=1,
+        subsets=2,
+        drawn=2,
+        omitted=3,
+        recoveries=1,
+        closings=1,
+        moments=4,
+        strikes=4,
+        histories=1,
     )
     schedules: int = 8
     """Schedules of two clients for each meeting and mode, fewest switches first."""

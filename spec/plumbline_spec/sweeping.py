@@ -87,7 +87,7 @@ class Sweeps(Generic[S, E, O, C]):
         effort: FaultEffort,
         random: Random,
     ) -> None:
-        reach = Reach(subsets=effort.subsets, drawn=effort.drawn)
+        reach = Reach(subsets=effort.subsets, drawn=effort.drawn, omitted=effort.omitted)
         self.setting = setting
         self.power = PowerSweep(
             machine,
@@ -96,6 +96,7 @@ class Sweeps(Generic[S, E, O, C]):
             reach,
             random,
             recoveries=effort.recoveries,
+            closings=effort.closings,
             moments=effort.moments,
         )
         self.failing = FailingSweep(self.power, effort.strikes, random)

@@ -22,6 +22,7 @@ S = TypeVar("S")
 E = TypeVar("E")
 O = TypeVar("O")  # noqa: E741 - the letters of the contract
 
+SHIFTS = 10
 DRAWN = Reach(subsets=3, drawn=6)
 """From so many durable states of a moment one is drawn."""
 
@@ -38,8 +39,12 @@ class Unreliable(Generic[S, E, O]):
         self._threat: Threat | None = None
         self._always = False
         self._session: Session[S, E, O] | None = None
-        self._disk = Disk(self._empty)
+        self._disk = self._disk_of(self._empty)
         self._replayed = 0
+
+    def _disk_of(self, image: Image) -> Disk:
+        setting = self._setting
+        return Disk(image, lies=setting.lies, forgets=setting.survives_lost_writes)
 
     def threaten(self, threat: Threat, *, always: bool = False) -> None:
         """Let this happen to the next event, or to every one that follows."""
@@ -54,7 +59,7 @@ class Unreliable(Generic[S, E, O]):
     def _open(self, image: Image) -> None:
         self._leave()
         self._session = self._storage.open(self._setting, image)
-        self._disk, self._replayed = Disk(image), 0
+        self._disk, self._replayed = self._disk_of(image), 0
 
     def _leave(self) -> None:
         if self._session is not None:
@@ -82,7 +87,9 @@ class Unreliable(Generic[S, E, O]):
         if number == len(kinds):
             return self._without_power(event, named, threat)
         lasting = threat.lasting if threat.lasting in kinds[number].lasting else not threat.lasting
-        fault = Fault(kind=kinds[number].name, at=threat.at, lasting=lasting)
+        # Events of few calls and of many are both struck: the range of the number is drawn too.
+        at = threat.at >> threat.draw % SHIFTS
+        fault = Fault(kind=kinds[number].name, at=at, lasting=lasting)
         return self._with_error(event, named, fault)
 
     def _without_power(self, event: E, request: RequestId, threat: Threat) -> O:
