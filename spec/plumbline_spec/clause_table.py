@@ -34,6 +34,8 @@ class Breach(Exception):  # noqa: N818 - what happened: a clause was broken
     def __init__(self, clause: str, row: str, found: str) -> None:
         super().__init__(f"{clause} {row}: {found}")
         self.broken = Broken(clause=clause, witness=Witness(row=row, found=found))
+        self.fault = ""
+        """The kind of error that struck before; "" for none."""
 
 
 class ClauseTable(Generic[S, E, O]):

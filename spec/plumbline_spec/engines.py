@@ -23,6 +23,7 @@ from plumbline_spec.report import EngineReport, Finding, PairSteps, Row, Verdict
 from plumbline_spec.shrink import shrink_failure
 from plumbline_spec.traces import (
     FORMAT,
+    Environment,
     Header,
     Mismatch,
     Trace,
@@ -80,10 +81,14 @@ def run_regressions(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> E
 
 
 def finding_of_broken(
-    machine: Machine[S, E, O, C], broken: Broken, events: tuple[E, ...], engine: str = "envelope"
+    machine: Machine[S, E, O, C],
+    broken: Broken,
+    events: tuple[E, ...],
+    engine: str = "envelope",
+    environment: Environment | None = None,
 ) -> Finding:
     """Return the finding of a clause about hosts that an engine found broken."""
-    return _finding(machine, broken.clause, str(broken.witness), events, engine)
+    return _finding(machine, broken.clause, str(broken.witness), events, engine, environment)
 
 
 def _is_about(file: Path, machine: str) -> bool:
@@ -506,7 +511,12 @@ def _mismatched(
 
 
 def _finding(
-    machine: Machine[S, E, O, C], name: str, detail: str, events: tuple[E, ...], engine: str
+    machine: Machine[S, E, O, C],
+    name: str,
+    detail: str,
+    events: tuple[E, ...],
+    engine: str,
+    environment: Environment | None = None,
 ) -> Finding:
     header = Header(
         format=FORMAT,
@@ -516,6 +526,7 @@ def _finding(
         name=name,
         about=detail,
         scope=f"found by {engine}",
+        environment=environment,
     )
     trace = record(machine, events, header)
     rows = [

@@ -48,18 +48,27 @@ class FailingSweep(Generic[S, E, O, C]):
         self.tallies: dict[str, Tally] = {}
         self._random = random
 
-    def take(self, events: Sequence[E]) -> None:
-        """Let the last of these events fail in every way. Raises ``Breach``."""
+    def take(self, events: Sequence[E], kind_name: str = "") -> None:
+        """Let the last of these events fail in every way, or in one. Raises ``Breach``."""
         *earlier, step = steps_of(self.sweep.machine, events)
         before = self._files(earlier)
         tally = self.tallies.setdefault(type(step.event).__name__, Tally())
         began = time.perf_counter()
         try:
             for kind in self.sweep.storage.kinds:
-                for fault in self._faults(kind, before, step):
-                    tally.errors += self._strike(fault, before, step)
+                if kind_name in ("", kind.name):
+                    self._strike_all(kind, before, step, tally)
         finally:
             tally.error_seconds += time.perf_counter() - began
+
+    def _strike_all(self, kind: FaultKind, before: Image, step: Step[E], tally: Tally) -> None:
+        """Strike calls of one kind."""
+        try:
+            for fault in self._faults(kind, before, step):
+                tally.errors += self._strike(fault, before, step)
+        except Breach as breach:
+            breach.fault = kind.name
+            raise
 
     def _files(self, earlier: Sequence[Step[E]]) -> Image:
         """Return what a process leaves that took these events and was killed."""

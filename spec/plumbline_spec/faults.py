@@ -31,7 +31,7 @@ from plumbline_spec.publishing import CARELESS, publish
 from plumbline_spec.report import EngineReport, Finding, PairSteps, Verdict
 from plumbline_spec.shrink import shrink
 from plumbline_spec.sweeping import CLAUSES, Sweeps
-from plumbline_spec.traces import Trace, read
+from plumbline_spec.traces import Environment, Trace, read
 from plumbline_spec.unreliable import unreliable
 
 S = TypeVar("S")
@@ -190,7 +190,7 @@ class _Run(Generic[S, E, O, C]):
         try:
             publish(WRITER_REACH, self.random, tally)
         except Breach as breach:
-            self.findings.append(self._finding(breach, ()))
+            self.findings.append(self._finding(breach, (), ""))
         tally.seconds += time.perf_counter() - started
         for careless in CARELESS:
             clause = ""
@@ -257,10 +257,11 @@ class _Run(Generic[S, E, O, C]):
         if len(events) > 1 and fails(events):
             short = shrink(fails, events, max_replays=MAX_REPLAYS)
             fails(short)
-        return self._finding(latest, short)
+        return self._finding(latest, short, setting.name)
 
-    def _finding(self, breach: Breach, events: tuple[E, ...]) -> Finding:
-        return finding_of_broken(self.case.machine, breach.broken, events, ENGINE)
+    def _finding(self, breach: Breach, events: tuple[E, ...], setting: str) -> Finding:
+        environment = Environment(setting=setting, fault=breach.fault)
+        return finding_of_broken(self.case.machine, breach.broken, events, ENGINE, environment)
 
     def drawn(self, make: Callable[[], Storage[S, E, O]], settings: Sequence[Setting]) -> None:
         """Take histories in which Hypothesis chooses the faults, until the time is up."""

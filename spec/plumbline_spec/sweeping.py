@@ -121,20 +121,31 @@ class Sweeps(Generic[S, E, O, C]):
 
 
 def swept_again(case: Case[S, E, O, C], trace: Trace[S, E, O]) -> Breach | None:
-    """Take a kept trace through every fault, in each setting that ships; return what it breaks."""
+    """Let happen to a kept trace what had happened to it; return what it breaks still.
+
+    Without a word about its environment it goes through every fault in every setting that ships.
+    """
     if case.storage is None:
         return None
-    storage = case.storage()
+    about, storage = trace.header.environment, case.storage()
     random = Random(SEED)  # noqa: S311 - repeats with its seed, no secret
     try:
         publish(Reach(subsets=AGAIN.subsets, drawn=AGAIN.drawn), random, Tally())
-        for setting in (one for one in storage.settings if one.ships):
-            sweeps = Sweeps(case.machine, storage, setting, AGAIN, random)
-            sweeps.create()
-            if trace.events:
-                sweeps.take(trace.events)
+        for setting in storage.settings:
+            if setting.name == about.setting if about is not None else setting.ships:
+                sweeps = Sweeps(case.machine, storage, setting, AGAIN, random)
+                _take_again(sweeps, trace.events, "" if about is None else about.fault)
     except Breach as breach:
         return breach
     finally:
         storage.close()
     return None
+
+
+def _take_again(sweeps: Sweeps[S, E, O, C], events: tuple[E, ...], fault: str) -> None:
+    if not events:
+        sweeps.create()
+    elif fault:
+        sweeps.failing.take(events, fault)
+    else:
+        sweeps.take(events)

@@ -45,6 +45,15 @@ class Concurrent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whether no client had opened the store before."""
 
 
+class Environment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What was done to the environment of a trace's last event (``spec/faults.md``)."""
+
+    setting: str
+    """How what is stored was kept; "" for a file outside the database."""
+    fault: str = ""
+    """The kind of error that struck; "" for a power loss."""
+
+
 class Header(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """The first line of a trace."""
 
@@ -66,6 +75,8 @@ class Header(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unkno
     """The events and outcomes that it reaches."""
     variants: tuple[str, ...] = ()
     """The variants that it tells from the specification."""
+    environment: Environment | None = None
+    """The environment of the last event failed; None: nothing failed."""
     concurrent: Concurrent | None = None
     """The last events were sent by clients at once, under this schedule; None: one by one."""
 
