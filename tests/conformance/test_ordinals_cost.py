@@ -174,16 +174,28 @@ def test_ordinals_add_two_statements_that_read_from_the_nearer_end(
     assert steps["middle"] == sorted(set(steps["middle"]))
 
 
-@pytest.mark.parametrize("removed", REMOVED)
+@pytest.mark.parametrize(("removed", "end"), list(product(REMOVED, ("oldest", "newest"))))
 def test_a_wrong_ordinal_is_refused_at_no_greater_cost(
-    hosts: dict[int, Host], removed: int
+    hosts: dict[int, Host], removed: int, end: str
 ) -> None:
     """An ordinal near an end is refuted there, wherever the items stand."""
     costs: set[Cost] = set()
     for length, host in hosts.items():
         middle = replacement(length, "middle", removed)
         names = " ".join(item.id for item in middle.items)
-        found, outcome = cost(host, replacing(names, "s", first=1))
+        first = 1 if end == "oldest" else length - 2
+        found, outcome = cost(host, replacing(names, "s", first=first))
+        assert isinstance(outcome, Refused)
+        costs.add(found)
+    (found,) = costs
+    assert (found.rows, found.scanned) == (0, 0)
+
+
+def test_a_hole_is_refused_at_no_greater_cost(hosts: dict[int, Host]) -> None:
+    """It is known when there is one item too many, however many more there are."""
+    costs: set[Cost] = set()
+    for length, host in hosts.items():
+        found, outcome = cost(host, replacing(f"m0 m{length - 1}", "s"))
         assert isinstance(outcome, Refused)
         costs.add(found)
     (found,) = costs
