@@ -95,34 +95,36 @@ class _Effort(Generic[S, E, O, C]):
         self._chance = random.Random(plan.seed)  # noqa: S311 - an order that a seed repeats
 
     def minimum(self) -> None:
-        """Take every meeting in every mode up to the bound, then what is drawn."""
+        """Take every meeting in every mode up to the bound, some crowds, and what is drawn."""
         profile = self._plan.profile
         for course in self.courses:
-            opening = course.together.meeting.start is None
-            most = max(1, profile.schedules // OPENING_COSTS) if opening else profile.schedules
-            while course.goes_on and course.schedules < most and self.found is None:
-                self._take(course, min(CHUNK, most - course.schedules))
+            self._search(course, _part(course, profile.schedules))
         for course in self.courses:
             if not course.complete:
-                self._draw(course, profile.drawn_beyond)
-        crowds = self._chance.sample(self.crowds, min(profile.crowds, len(self.crowds)))
-        for course in crowds:
-            self._draw(course, profile.drawn)
+                self._draw(course, _part(course, profile.drawn_beyond))
+        for course in self._chance.sample(self.crowds, min(profile.crowds, len(self.crowds))):
+            self._search(course, profile.drawn)
+            if not course.complete:
+                self._draw(course, profile.drawn)
 
     def more(self) -> None:
-        """Go on where the bound cut a search off, and draw for three clients, until time is up."""
+        """Go on where a bound cut a search off, three clients included, until time is up."""
         until = self._plan.until
         while until is not None and self.found is None:
-            left = [one for one in self.courses if one.goes_on]
-            chosen = [*left, *self.crowds]
-            self._chance.shuffle(chosen)
-            for course in chosen:
+            left = [one for one in (*self.courses, *self.crowds) if one.goes_on]
+            self._chance.shuffle(left)
+            for course in left:
                 if time.monotonic() >= until:
                     return
-                if course in left:
-                    self._take(course, CHUNK)
-                else:
-                    self._draw(course, CHUNK)
+                self._search(course, course.schedules + _part(course, CHUNK))
+            if not left:
+                return
+
+    def _search(self, course: Course[S, E, O, C], schedules: int) -> None:
+        """Go on with a search until it has taken so many schedules."""
+        while course.goes_on and course.schedules < schedules and self.found is None:
+            self._tell(course)
+            self.found = course.go_on(min(CHUNK, schedules - course.schedules))
 
     def _draw(self, course: Course[S, E, O, C], examples: int) -> None:
         for done in range(0, examples, CHUNK):
@@ -130,10 +132,6 @@ class _Effort(Generic[S, E, O, C]):
                 self._tell(course)
                 with_seed = self._chance.getrandbits(32)
                 self.found = course.draw(min(CHUNK, examples - done), with_seed)
-
-    def _take(self, course: Course[S, E, O, C], schedules: int) -> None:
-        self._tell(course)
-        self.found = course.go_on(schedules)
 
     def _tell(self, course: Course[S, E, O, C]) -> None:
         """Report how far the run is; raises ``CouldNotFinish`` when its time is over."""
@@ -171,6 +169,12 @@ class _Effort(Generic[S, E, O, C]):
             clauses=tuple(CLAUSES),
             findings=tuple(findings),
         )
+
+
+def _part(course: Course[S, E, O, C], schedules: int) -> int:
+    """Return how many of so many schedules are a meeting's part: fewer where each makes a store."""
+    opening = course.together.meeting.start is None
+    return -(-schedules // OPENING_COSTS) if opening else schedules
 
 
 def _summary(figures: dict[str, int], seconds: float) -> str:

@@ -66,9 +66,9 @@ class Profile(Struct, frozen=True, kw_only=True):
     drawn_beyond: int = 0
     """Schedules that Hypothesis draws for a meeting where that bound cut the search off."""
     crowds: int = 0
-    """Meetings of three clients, in one mode each, for which schedules are drawn."""
+    """Meetings of three clients, in one mode each."""
     drawn: int = 0
-    """Schedules that Hypothesis draws for each of those."""
+    """Schedules of each of those: so many are searched, and so many drawn by Hypothesis."""
     afresh: bool
     """Whether variants are searched for again, or judged on their stored traces."""
     mutants: int = 0
