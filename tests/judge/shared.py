@@ -82,6 +82,19 @@ class Peeks(ModelClient[State, Event, Outcome, Scope]):
         return State(held=before + 2 * (self.shared.host.observe().held - before))
 
 
+class Stale(ModelClient[State, Event, Outcome, Scope]):
+    """Observes what was there when it was opened: one moment, but not of its call (SCH-5)."""
+
+    def __init__(self, shared: ToyShared, gate: Gate | None) -> None:
+        super().__init__(shared, gate)
+        self._seen = shared.host.observe()
+
+    @override
+    def observe(self) -> State:
+        self.pass_gate("read")
+        return self._seen
+
+
 class Jams(ModelClient[State, Event, Outcome, Scope]):
     """Fails by an error of its own when another has written since it looked (SCH-1)."""
 

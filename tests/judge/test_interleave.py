@@ -31,6 +31,7 @@ from tests.judge.shared import (
     Jams,
     Peeks,
     Rhythmic,
+    Stale,
     ToyCase,
     Undecided,
     Unsure,
@@ -96,6 +97,7 @@ def test_an_outcome_that_is_unknown_is_no_fault() -> None:
         (sharing(Undecided), "SCH-3"),
         (sharing(Forgets), "SCH-4"),
         (sharing(Peeks), "SCH-5"),
+        (sharing(Stale), "SCH-5"),
         (opening_fails(), "SCH-6"),
     ],
     ids=[
@@ -107,6 +109,7 @@ def test_an_outcome_that_is_unknown_is_no_fault() -> None:
         "busy and done",
         "no request id",
         "two moments",
+        "a moment that is over",
         "opened by one alone",
     ],
 )
