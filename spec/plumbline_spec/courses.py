@@ -73,13 +73,13 @@ class Found(Struct, Generic[E], frozen=True, kw_only=True):
 class Course(Generic[S, E, O, C]):
     """One meeting in one mode: its search, and what was seen so far."""
 
-    def __init__(self, together: Together[S, E, O, C], most: int) -> None:
+    def __init__(self, together: Together[S, E, O, C], most: int, with_seed: int) -> None:
         self.together = together
         self.seen: Seen[O] | None = None
         self.schedules = self.gave_up = 0
         self.told = Counter[str]()
         self.pairs = Counter[tuple[str, str]]()
-        self._search = Search(self._run, most=most)
+        self._search = Search(self._run, most=most, seed=with_seed)
         self._runs = iter(self._search)
         self.goes_on = True
         """Whether the search has schedules left, below its bound."""
@@ -210,11 +210,12 @@ class Bench(Generic[S, E, O, C]):
         return self._stages[clients]
 
     def course(
-        self, meeting: Meeting[E], mode: str, most: int = MAX_SCHEDULES
+        self, meeting: Meeting[E], mode: str, most: int = MAX_SCHEDULES, with_seed: int = 0
     ) -> Course[S, E, O, C]:
         """Return the search of one meeting in one mode."""
         stage = self.stage(len(meeting.clients))
-        return Course(Together(self.machine, self.shared, stage, mode, meeting), most)
+        together = Together(self.machine, self.shared, stage, mode, meeting)
+        return Course(together, most, with_seed)
 
     def once(self, meeting: Meeting[E], mode: str, schedule: Schedule) -> Seen[O]:
         """Run one schedule."""

@@ -87,10 +87,14 @@ class _Effort(Generic[S, E, O, C]):
     ) -> None:
         self._bench, self._pairing, self._plan, self._progress = bench, pairing, plan, progress
         modes = bench.shared.modes
-        self.courses = [
-            bench.course(meeting, mode) for meeting in pairing.meetings for mode in modes
-        ]
-        self.crowds = [bench.course(meeting, mode) for meeting in pairing.crowds for mode in modes]
+        self.courses, self.crowds = (
+            [
+                bench.course(meeting, mode, with_seed=plan.seed)
+                for meeting in meetings
+                for mode in modes
+            ]
+            for meetings in (pairing.meetings, pairing.crowds)
+        )
         self.found: Found[E] | None = None
         self._chance = random.Random(plan.seed)  # noqa: S311 - an order that a seed repeats
 

@@ -22,6 +22,7 @@ there another client is chosen. Two runs with the same turns are one.
 
 import heapq
 import os
+import random
 import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -47,11 +48,13 @@ STAT = Path("/proc/thread-self/stat")
 CORE = 36
 """The place of the core among the fields of ``STAT`` that follow the name."""
 
+DRAWN_BITS = 32
 SPARE = 4
 """How many times more schedules wait in a search than it may still run, before some are dropped."""
 
 Schedule = tuple[int, ...]
-_Waiting = tuple[int, Schedule]
+_Waiting = tuple[int, int, Schedule]
+"""How many switches a schedule is given by, a number drawn for it, and the schedule."""
 Play = Callable[[Gate], None]
 """What one client does, from its first statement to its last; called in the client's thread."""
 
@@ -384,11 +387,13 @@ class Stage:
 class Search:
     """Every schedule of some clients, fewest switches first, up to a bound.
 
-    Iterate over it to run them; each run has other turns than those before it.
+    Iterate over it to run them; each run has other turns than those before it. Those of as many
+    switches come in an order that the seed draws, so that a small bound is spread over them.
     """
 
-    def __init__(self, run: Callable[[Chooser], Run], *, most: int) -> None:
+    def __init__(self, run: Callable[[Chooser], Run], *, most: int, seed: int = 0) -> None:
         self._run, self._most, self._dropped = run, most, False
+        self._chance = random.Random(seed)  # noqa: S311 - an order that a seed repeats
         self.runs = 0
         """Runs so far, those included whose turns were known."""
         self.complete = False
@@ -397,11 +402,11 @@ class Search:
         """Every schedule that is given by so many switches was taken; -1 for none."""
 
     def __iter__(self) -> Iterator[Run]:
-        waiting: list[_Waiting] = [(0, ())]
+        waiting: list[_Waiting] = [(0, 0, ())]
         known = set[tuple[Turn, ...]]()
         vain = set[Schedule]()
         while waiting and self.runs < self._most:
-            given, schedule = heapq.heappop(waiting)
+            given, _, schedule = heapq.heappop(waiting)
             self.switches = given - 1
             if schedule in vain:
                 continue
@@ -411,12 +416,13 @@ class Search:
             if schedule in vain:  # the run went another way, which is taken for its own sake
                 continue
             for other in _others(run, len(schedule)):
-                heapq.heappush(waiting, (switches(other), other))
+                number = self._chance.getrandbits(DRAWN_BITS)
+                heapq.heappush(waiting, (switches(other), number, other))
             waiting = self._reachable(waiting)
             if run.turns not in known:
                 known.add(run.turns)
                 yield run
-        self.complete = not self._dropped and all(schedule in vain for _, schedule in waiting)
+        self.complete = not self._dropped and all(one[-1] in vain for one in waiting)
 
     def _reachable(self, waiting: list[_Waiting]) -> list[_Waiting]:
         """Drop what the bound leaves no room for, now and then, so that memory is bounded too."""
