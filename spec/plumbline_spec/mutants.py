@@ -37,6 +37,8 @@ LADDER = ("vectors", "envelope", "descend", "lockstep", "durable", "interleave",
 """The engines that judge a host, by what they cost."""
 EFFORT = replace(
     PROFILES["quick"],
+    examples=60,
+    steps=30,
     durable_examples=4,
     faults=FaultEffort(
         every_pair=False, subsets=1, drawn=1, recoveries=0, moments=2, strikes=2, histories=1

@@ -8,17 +8,18 @@ judge, other packages) is shared.
 
 A mutant must not hang. Each turn of a loop and some thousand steps of SQLite's virtual machine use
 up the world's ``Fuel``; whatever runs when there is none left ends in ``OutOfSteps``. And a mutant
-must not be right by chance: its connections turn round the order of rows that no ORDER BY asks for
-(``PRAGMA reverse_unordered_selects``).
+must not be right by chance: every other connection turns round the order of rows that no ORDER BY
+asks for (``PRAGMA reverse_unordered_selects``).
 """
 
 import ast
 import builtins
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.abc import InspectLoader
 from importlib.util import find_spec
+from itertools import cycle
 from types import CodeType, ModuleType
 
 import apsw
@@ -58,7 +59,7 @@ class World:
         self._modules: dict[str, ModuleType] = {}
         self._builtins = {**vars(builtins), "__import__": self._import}
         self._apsw = ModuleType("apsw")
-        vars(self._apsw).update(vars(apsw), Connection=_connection(self.fuel))
+        vars(self._apsw).update(vars(apsw), Connection=_connection(self.fuel, cycle((1, 0))))
 
     def module(self, name: str) -> ModuleType:
         """Return a module of this world. Raises what the module raises when it is executed."""
@@ -92,9 +93,9 @@ class World:
         return found
 
 
-def _connection(fuel: Fuel) -> type[apsw.Connection]:
+def _connection(fuel: Fuel, reverse: Iterator[int]) -> type[apsw.Connection]:
     class Bounded(apsw.Connection):
-        """A connection that uses up fuel, and orders rows only where it is asked to."""
+        """A connection that uses up fuel, and may turn round an order that nobody asked for."""
 
         def __init__(
             self,
@@ -105,7 +106,7 @@ def _connection(fuel: Fuel) -> type[apsw.Connection]:
         ) -> None:
             super().__init__(filename, flags, vfs, statementcachesize)
             self.set_progress_handler(fuel.spend, VM_STEPS, id=fuel)
-            self.pragma("reverse_unordered_selects", 1)
+            self.pragma("reverse_unordered_selects", next(reverse))
 
     return Bounded
 

@@ -195,7 +195,8 @@ def _lists(state: State, here: ConversationId) -> Iterator[Values]:
                 "source": (ONE, ONE, OTHER) if ids else (ONE,),
                 "first": (Place(first + 1), Place(first + 1), None if ids else Place(first + 1)),
             }
-    odd = {"source": (ONE, OTHER), "first": (Place(reached + 1), Place(1), None)}
+    places = (Place(reached + 1), Place(reached + 2), Place(1), None)
+    odd = {"source": (ONE, OTHER), "first": places}
     yield {**odd, "rows": tuple(_odd_rows(here, reached, ids=ids))}
     yield {"rows": ((_named_aside(here, reached),),), "source": (ONE, OTHER), "first": (None,)}
     doubtful = replace(row(here, 1, ids=not ids), message=MessageId(f"{here}/other"))
@@ -208,8 +209,10 @@ def _named_aside(here: ConversationId, number: int) -> Row:
 
 
 def _odd_rows(here: ConversationId, reached: int, *, ids: bool) -> Iterator[tuple[Row, ...]]:
-    """Yield a changed row, a merged one, one of another branch, one aside, one of another host."""
+    """Yield rows stored, changed, merged, in parts, aside, of another branch, of another host."""
     fresh = row(here, reached + 1, ids=ids)
+    yield (row(here, 1, ids=ids),)
+    yield (replace(row(here, 1, ids=ids), entry=EntryId("renamed")),)
     yield (replace(row(here, 1, ids=ids), digest=Digest("changed")),)
     merged = replace(row(here, 1, ids=ids), text="okok", parts=(), digest=Digest("merged"))
     yield (merged, fresh)
@@ -218,6 +221,9 @@ def _odd_rows(here: ConversationId, reached: int, *, ids: bool) -> Iterator[tupl
     yield (_named_aside(here, reached), _named_aside(here, reached))
     yield (replace(fresh, entry=None, parent=None),)
     yield (replace(row(here, 1, ids=not ids), message=MessageId(f"{here}/other")),)
+    whole = Part(kind="text", start=0, length=len(fresh.text))
+    empty = Part(kind="call", start=len(fresh.text), length=0, call="c", name="n")
+    yield (replace(fresh, time=None, parts=(whole, empty)),)
     twice = Part(kind="text", start=0, length=len(fresh.text))
     yield (replace(fresh, parts=(twice, twice)),)
     yield (replace(fresh, tokens=ABSURD),)
