@@ -4,9 +4,9 @@ Theory of operation. ``plumbline_spec.pairing`` chooses which events meet in whi
 ``plumbline_spec.schedules`` runs the clients one statement at a time, and
 ``plumbline_spec.meetings`` holds each history to the machine (SCH-1 to SCH-6). This module spends a
 budget on them. Every meeting of two is taken in every mode of the store, fewest switches first, up
-to the profile's bound; where the bound cuts a search off, and for three clients, Hypothesis draws
-schedules instead. What is left of the time goes on with the searches that were cut off, in an order
-that the seed decides.
+to the profile's bound, and where the bound cuts a search off Hypothesis draws schedules beyond it.
+Some meetings of three, which the seed draws, are searched a little and drawn as much. What is left
+of the time goes on with the searches that were cut off, in an order that the seed decides too.
 
 In the same run the engine is held to its own strength: the case's builds with a fault that names
 this engine are taken through the same meetings, until the clause that each must break is broken. A
@@ -47,6 +47,7 @@ LIKELY = {"SCH-3": "observe", "SCH-4": "request", "SCH-5": "observe", "SCH-6": "
 """The form of meetings in which a clause is broken first, where that is not all of them."""
 OPENING_COSTS = 4
 """How many times more a schedule costs in which a store is made; it gets so many times fewer."""
+OPENING_LEAST = 16
 CONTROL_SCHEDULES = 80
 """Schedules of each meeting and mode in which a build with a fault is looked for."""
 
@@ -178,7 +179,8 @@ class _Effort(Generic[S, E, O, C]):
 def _part(course: Course[S, E, O, C], schedules: int) -> int:
     """Return how many of so many schedules are a meeting's part: fewer where each makes a store."""
     opening = course.together.meeting.start is None
-    return -(-schedules // OPENING_COSTS) if opening else schedules
+    part = max(schedules // OPENING_COSTS, OPENING_LEAST)
+    return min(part, schedules) if opening else schedules
 
 
 def _summary(figures: dict[str, int], seconds: float) -> str:
