@@ -11,10 +11,12 @@ import apsw
 import pytest
 
 from plumbline import ordinals as sqlite_ordinals
+from plumbline import tokens as sqlite_tokens
 from plumbline.builds import begins_deferred, reads_then_writes
 from plumbline.database import Answer
 from plumbline.registry import intake_case, ordinals_case, tokens_case
 from plumbline.sqlite_shared import MODES, SqliteShared
+from plumbline_models import tokens
 from plumbline_models.ordinals import (
     Append,
     ConversationId,
@@ -230,6 +232,27 @@ def test_statements_that_commit_by_themselves_lose_an_update() -> None:
         broken = found.course(meeting(Send(event=ONE), Send(event=TWO)), "wal").go_on(200)
     assert broken is not None
     assert broken.breach.clause == "SCH-1"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_observation_in_no_transaction_is_torn_where_a_machine_reads_twice(mode: str) -> None:
+    """SCH-5: ordinals reads all within one query, tokens reads its totals after it."""
+
+    def outside(
+        db: apsw.Connection, observe: Callable[[apsw.Connection], tokens.State]
+    ) -> tokens.State:
+        return observe(db)
+
+    case = tokens_case()
+    (met,) = [
+        one
+        for one in pair_up(case.machine, case.meeting_scopes).meetings
+        if one.name == f"Append · {OBSERVE}"
+    ]
+    with Bench(case.machine, SqliteShared(sqlite_tokens.PROGRAM, reading=outside)) as found:
+        broken = found.course(met, mode).go_on(100)
+    assert broken is not None
+    assert broken.breach.clause == "SCH-5"
 
 
 # The shared store
