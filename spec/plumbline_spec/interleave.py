@@ -43,6 +43,8 @@ C = TypeVar("C")
 ENGINE = "interleave"
 CHUNK = 64
 """Schedules that one meeting is given at a time; progress is told between two chunks."""
+CROWD_PART = 4
+"""How many searches of two clients go on for one of three, while there is time for more."""
 LIKELY = {"SCH-3": "observe", "SCH-4": "request", "SCH-5": "observe", "SCH-6": "open"}
 """The form of meetings in which a clause is broken first, where that is not all of them."""
 OPENING_COSTS = 4
@@ -116,7 +118,9 @@ class _Effort(Generic[S, E, O, C]):
         """Go on where a bound cut a search off, three clients included, until time is up."""
         until = self._plan.until
         while until is not None and self.found is None:
-            left = [one for one in (*self.courses, *self.crowds) if one.goes_on]
+            left = [one for one in self.courses if one.goes_on]
+            crowds = [one for one in self.crowds if one.goes_on]
+            left += self._chance.sample(crowds, min(1 + len(left) // CROWD_PART, len(crowds)))
             self._chance.shuffle(left)
             for course in left:
                 if time.monotonic() >= until:
