@@ -16,7 +16,6 @@ from random import Random
 from typing import Generic, TypeVar
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from plumbline_models.contract import Machine
 from plumbline_spec.case import Build, Case, Plan
@@ -41,6 +40,8 @@ C = TypeVar("C")
 
 ENGINE = "faults"
 PUBLISHING = "(publish)"
+POWER = ("FLT-1", "FLT-2", "FLT-4")
+"""The clauses that only a power loss breaks."""
 HEADING = (
     "event",
     "setting",
@@ -212,27 +213,31 @@ class _Run(Generic[S, E, O, C]):
         assert make is not None, "a build for this engine has a storage"
         storage = make()
         try:
-            breach = self._breach(
-                storage, storage.settings[0], [course.events for course in self.courses]
-            )
+            courses = [course.events for course in self.courses]
+            breach = self._breach(storage, storage.settings[0], courses, build.breaks)
         finally:
             storage.close()
-        control = _control(f"build: {build.name}", breach)
-        if build.breaks not in ("", control.clause):
-            control = replace(control, clause="")
-        self.controls.append(control)
+        self.controls.append(_control(f"build: {build.name}", breach))
 
     def _breach(
-        self, storage: Storage[S, E, O], setting: Setting, courses: Sequence[tuple[E, ...]]
+        self,
+        storage: Storage[S, E, O],
+        setting: Setting,
+        courses: Sequence[tuple[E, ...]],
+        clause: str = "",
     ) -> tuple[Breach, tuple[E, ...]] | None:
-        """Return the first clause that is broken, and the course along which."""
+        """Return how a clause is broken first, any or this one, and along which course."""
         sweeps = Sweeps(self.case.machine, storage, setting, CONTROL, self.random)
         for events in courses:
             self.progress(f"{setting.name}, a control")
             try:
-                sweeps.take(events)
+                if clause in POWER:
+                    sweeps.power.take(events, last=True)
+                else:
+                    sweeps.take(events)
             except Breach as breach:
-                return breach, events
+                if clause in ("", breach.broken.clause):
+                    return breach, events
         return None
 
     def _found(self, breach: Breach, events: tuple[E, ...], setting: Setting) -> Finding:

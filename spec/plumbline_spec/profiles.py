@@ -102,7 +102,16 @@ PROFILES: Mapping[str, Profile] = {
             steps=60,
             durable_examples=60,
             faults=FaultEffort(
-                every_pair=True, subsets=6, drawn=12, recoveries=2, strikes=24, histories=40
+                every_pair=True,
+                settings=1,
+                subsets=4,
+                drawn=6,
+                omitted=8,
+                recoveries=1,
+                closings=3,
+                moments=6,
+                strikes=10,
+                histories=20,
             ),
             schedules=400,
             drawn_beyond=100,
