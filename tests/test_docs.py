@@ -23,7 +23,10 @@ from plumbline_spec.case import Case
 from plumbline_spec.chapters import ChapterClause, clause_index, clauses_in, table_rows
 from plumbline_spec.clause_table import silent
 from plumbline_spec.envelope import CLAUSES as ENVELOPE
+from plumbline_spec.meetings import CLAUSES as SCHEDULES
+from plumbline_spec.profiles import PROFILES
 from plumbline_spec.subject import Subject, subject
+from plumbline_spec.sweeping import CLAUSES as FAULTS
 from tests.plans import ROOT, SPEC
 
 S = TypeVar("S")
@@ -40,6 +43,7 @@ PAGES = (
     "spec/tokens.md",
     "spec/intake.md",
     "spec/tables.md",
+    "spec/faults.md",
 )
 
 every_machine = pytest.mark.parametrize("one", subjects(), ids=lambda one: one.name)
@@ -244,6 +248,24 @@ def test_the_envelope_is_stated_in_the_first_chapter() -> None:
     assert {one.id: (one.title, one.sentence) for one in found} == ENVELOPE
 
 
+def test_the_page_of_faults_states_the_clauses_of_faults_and_schedules() -> None:
+    stated = {one.id: (one.title, one.sentence) for one in clauses_in(SPEC / "faults.md")}
+    assert stated == {**FAULTS, **SCHEDULES}
+    assert list(stated) == [*FAULTS, *SCHEDULES]
+
+
+def test_the_page_of_faults_says_how_much_every_profile_does() -> None:
+    rows = {row[0]: row[1:] for row in table_rows(SPEC / "faults.md")}
+    efforts = [PROFILES[name].faults for name in ("quick", "ci", "nightly")]
+    for name, field in (
+        ("subsets of pending operations", "subsets"),
+        ("recoveries of each event within which the power is lost again", "recoveries"),
+        ("histories with faults that Hypothesis draws, in each setting", "histories"),
+    ):
+        shown = [re.findall(r"[0-9,]+", cell)[-1] if cell else "" for cell in rows[name]]
+        assert shown == [f"{getattr(effort, field):,}" for effort in efforts]
+
+
 def test_the_page_of_the_tables_states_their_clauses() -> None:
     """TAB-1 to TAB-12."""
     assert clauses_in(SPEC / "tables.md") == [
@@ -262,8 +284,9 @@ def test_the_page_of_the_tables_names_those_of_ordinals() -> None:
 
 def test_clause_ids_have_the_prefix_of_one_chapter_and_are_not_used_twice() -> None:
     pages = [SPEC / "README.md", SPEC / "tables.md", *(one.path for one in CHAPTERS)]
-    ids = [[clause.id for clause in clauses_in(page)] for page in pages]
-    assert [len({clause.partition("-")[0] for clause in page}) for page in ids] == [1] * len(pages)
+    ids = [[clause.id for clause in clauses_in(page)] for page in (*pages, SPEC / "faults.md")]
+    prefixes_of = [len({clause.partition("-")[0] for clause in page}) for page in ids]
+    assert prefixes_of == [*[1] * len(pages), 2]  # the page of faults has two models
     every = [clause for page in ids for clause in page]
     assert len(set(every)) == len(every)
 

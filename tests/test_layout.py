@@ -52,7 +52,7 @@ COLUMNS: tuple[tuple[str, ...], ...] = (
     ("tests/conformance/test_{}.py",),
 )
 """Where a machine has a file; one of the places of each column."""
-BESIDE_CHAPTERS = frozenset({"README", "clauses", "tables"})
+BESIDE_CHAPTERS = frozenset({"README", "clauses", "faults", "tables"})
 
 MAX_MODULE_LINES = 600
 MAX_FUNCTION_LINES = 60
@@ -382,7 +382,7 @@ def test_a_column_without_a_file_and_a_file_without_a_machine_are_seen(tmp_path:
 
 
 @pytest.mark.parametrize("one", subjects(), ids=lambda one: one.name)
-@pytest.mark.parametrize("engine", ["explore", "lockstep", "interleave"])
+@pytest.mark.parametrize("engine", ["explore", "lockstep", "faults", "interleave"])
 def test_every_event_of_every_machine_is_taken(one: Subject, engine: str) -> None:
     report = one.run(engine, PLAN, silent)
     assert report.holds, report.details

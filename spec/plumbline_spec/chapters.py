@@ -7,12 +7,20 @@ from pathlib import Path
 from msgspec import Struct
 
 from plumbline_spec.envelope import CLAUSES as ENVELOPE
+from plumbline_spec.meetings import CLAUSES as SCHEDULES
 from plumbline_spec.subject import Subject
+from plumbline_spec.sweeping import CLAUSES as FAULTS
 from plumbline_spec.traces import Header, headers
 
 CLAUSE = re.compile(r"^> \*\*([A-Z]{3}-[0-9]+) \(([^)]*)\)\.\*\* (.+)$", re.MULTILINE)
 ROW = re.compile(r"^\|(.+)\|$", re.MULTILINE)
 SHOWN_VECTORS = 6
+BESIDE = (
+    ("envelope", "README.md", ENVELOPE),
+    ("faults", "faults.md", FAULTS),
+    ("schedules", "faults.md", SCHEDULES),
+)
+"""The clauses about hosts: what they are about, their page, and each with title and sentence."""
 
 
 class ChapterClause(Struct, frozen=True, kw_only=True):
@@ -61,8 +69,9 @@ def clause_index(subjects: Sequence[Subject], spec: Path) -> str:
                 ", ".join(f"`{header.name}`" for header in variants if clause.id in header.clauses),
             )
             lines.append(f"| {' | '.join(cells)} |")
-    for name, (title, sentence) in ENVELOPE.items():
-        lines.append(f"| [{name}](README.md) | {title} | {sentence} | envelope | all | |")
+    for about, page, clauses in BESIDE:
+        for name, (title, sentence) in clauses.items():
+            lines.append(f"| [{name}]({page}) | {title} | {sentence} | {about} | all | |")
     return "\n".join(lines) + "\n"
 
 

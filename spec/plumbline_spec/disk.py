@@ -269,11 +269,17 @@ class Disk:
             found += [(clock, (file, operation)) for clock, operation in file.pending]
         return sorted(found, key=lambda one: one[0])
 
-    def durable_states(self, reach: Reach, random: Random) -> Iterator[DurableState]:
-        """Yield what the disk may hold if the power goes now, and what of it had arrived."""
+    def durable_states(
+        self, reach: Reach, random: Random, *, new: bool = False
+    ) -> Iterator[DurableState]:
+        """Yield what the disk may hold if the power goes now, and what of it had arrived.
+
+        ``new`` leaves out what was yielded before the latest operation, unless that was a sync.
+        """
         numbered = self._numbered()
         pending = [one for _, one in numbered]
-        for arrival in arrivals(pending, reach, random, self._salt):
+        first = len(pending) - 1 if new and pending and self._settled != self._clock else 0
+        for arrival in arrivals(pending, reach, random, self._salt, first):
             yield self._durable_state(numbered, pending, arrival)
 
     def _durable_state(
@@ -398,38 +404,40 @@ def _put_torn(changed: bytearray, write: Write, torn: Torn) -> None:
 
 
 def arrivals(
-    pending: Sequence[_Pending], reach: Reach, random: Random, salt: int
+    pending: Sequence[_Pending], reach: Reach, random: Random, salt: int, first: int = 0
 ) -> Iterator[Arrival]:
     """Yield which of the pending operations arrive: all subsets, or beyond a bound some of them.
 
     Which sectors of a write arrive, when it is torn, is the same at every moment for one ``salt``.
+    Those before ``first`` had their turn: only subsets with a later one are yielded.
     """
     count = len(pending)
     every = frozenset(range(count))
     yield Arrival(every)
     if count <= reach.subsets:
-        for mask in range((1 << count) - 1):
+        for mask in range(1 << first if first else 0, (1 << count) - 1):
             yield Arrival(frozenset(index for index in range(count) if mask >> index & 1))
     else:
-        yield from map(Arrival, _systematic(count, reach.omitted, random))
+        yield from map(Arrival, _systematic(count, reach.omitted, random, first))
         for number in range(reach.drawn):
             share = KEPT_SHARES[number % len(KEPT_SHARES)]
             yield Arrival(frozenset(index for index in range(count) if random.random() < share))
-    for index, one in enumerate(pending):
+    for index, one in enumerate(pending[first:], first):
         if not isinstance(one, _Entry) and isinstance(one[1], Write):
             for torn in _tearings(index, one[1], salt, reach.torn):
                 yield Arrival(frozenset(range(index)), torn)
 
 
-def _systematic(count: int, omitted: int, random: Random) -> Iterator[frozenset[int]]:
+def _systematic(count: int, omitted: int, random: Random, first: int) -> Iterator[frozenset[int]]:
     """Yield none, every beginning, all but one, and one alone."""
     every = frozenset(range(count))
-    yield frozenset()
-    yield from (frozenset(range(length)) for length in range(1, count))
+    if not first:
+        yield frozenset()
+    yield from (frozenset(range(length)) for length in range(max(1, first + 1), count))
     left_out = range(count - 1)
     chosen = left_out if count - 1 <= omitted else random.sample(left_out, omitted)
     yield from (every - {index} for index in chosen)
-    yield from (frozenset({index}) for index in range(1, count))
+    yield from (frozenset({index}) for index in range(max(1, first), count))
 
 
 def _tearings(index: int, write: Write, salt: int, ways: int) -> Iterator[Torn]:

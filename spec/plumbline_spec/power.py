@@ -244,7 +244,8 @@ class PowerSweep(Generic[S, E, O, C]):
             if judged is not None and number not in judged:
                 continue
             where = f"operation {number} of {len(segment.operations)} ({_brief(operation)})"
-            for state in disk.durable_states(self.reach, self.random):
+            new = judged is None and number > 1
+            for state in disk.durable_states(self.reach, self.random, new=new):
                 recovered = self._judge_state(
                     state, segment, segment.allowed, where, earlier, tally
                 )

@@ -168,6 +168,25 @@ def test_states_repeat_with_their_seed() -> None:
     assert once != images(disk_after(*writes), SOME, seed=4)
 
 
+@pytest.mark.parametrize("reach", [EVERY, Reach(subsets=1, drawn=0)], ids=["every", "some"])
+def test_what_is_new_after_an_operation_is_what_was_not_there_before(reach: Reach) -> None:
+    """Moment after moment the new ones are, together, all that there are."""
+    disk, new, every = Disk(OLD), set[bytes](), set[bytes]()
+    for operation in (
+        Write("file", 0, b"n"),
+        Create("other"),
+        Write("other", 0, LONG),
+        Sync("file"),
+        Write("file", 1, LONG),
+        Unlink("other"),
+        SyncFolder(),
+    ):
+        disk.apply(operation)
+        new |= {state.digest for state in disk.durable_states(reach, Random(1), new=True)}
+        every |= {state.digest for state in disk.durable_states(reach, Random(1))}
+    assert new == every
+
+
 def test_what_the_program_sees_is_all_of_it() -> None:
     disk = disk_after(Write("file", 1, b"N"), Create("new"), Truncate("file", 2))
     assert disk.now() == {"file": b"oN", "new": b""}

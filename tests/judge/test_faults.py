@@ -139,7 +139,7 @@ def test_every_event_holds_and_every_control_is_caught(toy_spec: Path) -> None:
     assert {pair.event for pair in report.pairs} == {"Deposit", "Withdraw", "Clear"}
     assert report.figures["distinct_states"] > 50
     assert report.figures["errors"] > 20
-    assert report.figures["threatened_histories"] > 1
+    assert report.figures["threatened_histories"] >= 1
     assert report.figures["controls_caught"] == report.figures["controls"] == 7
     assert report.clauses == tuple(CLAUSES)
 
