@@ -154,6 +154,7 @@ def intake_case() -> Case[intake.State, intake.Event, intake.Outcome, intake.Sco
     together = tokens.Scope(conversations=2, messages=2, summaries=2, counts=(None,))
     meeting = scope(ledger=together, rows=1)
     rows = scope(ledger=alone, rows=2, departures=False)
+    apart = scope(ledger=two, rows=1, departures=False, refusals=False)
     places = scope(ledger=covered, rows=1, ids=False)
     usual = (by_id, leaving, covering, by_place, no_rows, weighed)
     long = (scope(ledger=covered, rows=2), scope(ledger=covered, rows=3, ids=False, appends=1))
@@ -178,7 +179,9 @@ def intake_case() -> Case[intake.State, intake.Event, intake.Outcome, intake.Sco
             *interleaved_builds(intake_case, sqlite_intake.PROGRAM),
             *faulted_builds(intake_case, sqlite_intake.PROGRAM, ledger=True),
         ),
-        mutants=mutants("intake", _intake_case_of, (rows, leaving, places)),
+        mutants=mutants(
+            "intake", _intake_case_of, (rows, apart, places), intake.in_scope_with_odd_rows
+        ),
         variants=INTAKE_VARIANTS,
     )
 

@@ -1,6 +1,6 @@
 """A case: one machine with everything that the engines need to judge a host by it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -79,6 +79,8 @@ class Mutants(Struct, Generic[S, E, O, C], frozen=True, kw_only=True):
     equivalents: Callable[[], Sequence[Equivalent]]
     scopes: tuple[C, ...]
     """Small ones: they are walked for every mutant that stored traces do not kill."""
+    offers: Callable[[S, C], Iterator[E]] | None = None
+    """What the machine offers there, if it is more than ``Machine.events``."""
 
 
 class Case(Struct, Generic[S, E, O, C], frozen=True, kw_only=True):

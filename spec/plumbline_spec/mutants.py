@@ -222,10 +222,17 @@ class _Ladder(Generic[S, E, O, C]):
         for engine in LADDER:
             if engine in ENGINES:
                 made = replace(build(), scopes=scopes, variants=(), builds=(), mutants=None)
-                witness = self._witness(made, engine)
+                witness = self._witness(self._offering(made), engine)
                 if witness is not None:
                     endless = OutOfSteps.__name__ in witness
                     yield f"{engine}, out of steps" if endless else engine, witness[:MAX_SHOWN]
+
+    def _offering(self, case: Case[S, E, O, C]) -> Case[S, E, O, C]:
+        """Return a case whose machine offers what mutants are judged with."""
+        offers = self._mutants.offers
+        if offers is None:
+            return case
+        return replace(case, machine=replace(case.machine, events=offers))
 
     def _witness(self, case: Case[S, E, O, C], engine: str) -> str | None:
         """Return what breaks when an engine runs on a build, or None."""

@@ -66,17 +66,23 @@ PARTS: Mapping[str, tuple[Part, ...]] = {
     ),
 }
 """What is judged on which machine; what all of them stand on, on the uppermost."""
-FELT_ABOVE: Mapping[str, str] = {
+FELT_ELSEWHERE: Mapping[str, str] = {
     "ordinals.exists python compare 1": "intake",
     "ordinals.exists sql compare 1": "intake",
     "ordinals.exists sql term 1": "intake",
     "ordinals._append python term 1": "tokens",
+    "schema.TOKENS table null 1": "ordinals",
+    "schema.TOKENS table null 2": "ordinals",
 }
-"""Mutants of what a module offers to a machine above, which alone uses it."""
+"""Mutants of what a module has for another machine, which alone uses it: a list for the intake and
+the ledger, a column for lists without one."""
 
 
 def mutants(
-    machine: str, case_of: Callable[[ModuleType], Case[S, E, O, C]], scopes: tuple[C, ...]
+    machine: str,
+    case_of: Callable[[ModuleType], Case[S, E, O, C]],
+    scopes: tuple[C, ...],
+    offers: Callable[[S, C], Iterator[E]] | None = None,
 ) -> Mutants[S, E, O, C]:
     """Return the mutants of a machine; ``case_of`` takes its case from a registry made anew."""
     return Mutants(
@@ -84,6 +90,7 @@ def mutants(
         unchanged=lambda: case_of(World({}, FUEL_STEPS // UNCHANGED_PART).module(REGISTRY)),
         equivalents=lambda: tuple(one for one in equivalents() if machine_of(one.id) == machine),
         scopes=scopes,
+        offers=offers,
     )
 
 
@@ -93,7 +100,7 @@ def machine_of(mutant: str) -> str | None:
     for machine, parts in PARTS.items():
         for part in parts:
             if part.module == f"plumbline.{module}" and part.has(scope):
-                return FELT_ABOVE.get(mutant, machine)
+                return FELT_ELSEWHERE.get(mutant, machine)
     return None
 
 

@@ -25,7 +25,7 @@ from msgspec import Struct
 
 from plumbline_models import contract, ordinals, tokens
 from plumbline_models.intake.clauses import clauses
-from plumbline_models.intake.scope import Scope, choices, in_scope
+from plumbline_models.intake.scope import Scope, choices, in_scope, in_scope_with_odd_rows
 from plumbline_models.intake.transitions import step
 from plumbline_models.intake.values import (
     SPEC,
@@ -80,6 +80,7 @@ __all__ = [
     "Take",
     "Taken",
     "assembled",
+    "in_scope_with_odd_rows",
     "machine",
 ]
 

@@ -167,6 +167,39 @@ def _refusals(here: ConversationId, scope: Scope) -> Iterator[Event]:
             yield Take(conversation=here, source=ONE, rows=(again,))
 
 
+def in_scope_with_odd_rows(state: State, scope: Scope) -> Iterator[Event]:
+    """Yield what ``in_scope`` does, and rows that hosts write seldom and a mistake may be about.
+
+    They are in parts or without a time, renamed, moved, behind a hole, or some without an id.
+    """
+    yield from in_scope(state, scope)
+    for at in state.ledger.lists.conversations:
+        stored = [one for one in log_of(state, at.id).entries if one.source == ONE]
+        yield from _seldom(at.id, len(stored), scope)
+
+
+def _seldom(here: ConversationId, reached: int, scope: Scope) -> Iterator[Event]:
+    first, fresh = (row(here, number, ids=scope.ids) for number in (1, reached + 1))
+    following = Place(reached + 1)
+    if reached < scope.rows:
+        whole = Part(kind="text", start=0, length=len(fresh.text))
+        empty = Part(kind="call", start=len(fresh.text), length=0, call="c", name="n")
+        parts = replace(fresh, time=None, parts=(whole, empty))
+        yield Take(conversation=here, source=ONE, rows=(parts,), first=following)
+        yield Take(conversation=here, source=ONE, rows=(fresh,), first=Place(reached + 2))
+    if reached and scope.ids:
+        renamed = replace(first, entry=EntryId("renamed"), message=MessageId(f"{here}/renamed"))
+        yield Take(conversation=here, source=ONE, rows=(renamed,), first=Place(1))
+        yield Take(conversation=here, source=ONE, rows=(first,), first=following)
+        yield Take(conversation=here, source=OTHER, rows=(first,), first=following)
+    if not reached and scope.ids:
+        bare = replace(row(here, 2, ids=False), message=MessageId(f"{here}/bare"))
+        third = replace(row(here, 3, ids=True), parent=first.entry)
+        yield Take(conversation=here, source=ONE, rows=(first, bare, third), first=Place(1))
+        yield Take(conversation=here, source=ONE, rows=(first, bare), first=Place(1))
+        yield Take(conversation=here, source=ONE, rows=(third,), first=Place(3))
+
+
 Values: TypeAlias = dict[str, tuple[object, ...]]
 """Candidates for the fields of an event, by field, or by field and event."""
 

@@ -241,7 +241,7 @@ def _common(state: State, at: Conversation) -> Values:
         "summary:Replace": (() if fresh is None else (fresh,) * 6) + stored[:1],
         "summary:RollBack": (*standing, *standing, *stored[:1]),
         "retain_depth": (None, 0, 1),
-        "text:Replace": ("in short", ODD_TEXT),
+        "text:Replace": ("in short", "", ODD_TEXT),
     }
 
 
