@@ -28,7 +28,7 @@ class Broken(Struct, frozen=True, kw_only=True):
         return f"{self.clause} {self.witness}"
 
 
-class Breach(Exception):  # noqa: N818 - what happened: a clause was broken
+class ClauseBroken(Exception):  # noqa: N818 - it names what happened
     """A clause about hosts is broken; raised where it is seen, reported by the engine."""
 
     def __init__(self, clause: str, row: str, found: str) -> None:

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 from msgspec import Struct
 
 from plumbline_models.contract import Machine
-from plumbline_spec.clause_table import Breach, Broken, Progress, silent
+from plumbline_spec.clause_table import Broken, ClauseBroken, Progress, silent
 from plumbline_spec.codec import canonical
 from plumbline_spec.errors import CouldNotFinish, RequestReused
 from plumbline_spec.host import Judged, RequestId
@@ -62,10 +62,10 @@ def _raises_nothing(clause: str, row: str) -> Generator[None]:
     """Hold a host to answering: what it raises breaks the clause, but for ``CouldNotFinish``."""
     try:
         yield
-    except (Breach, CouldNotFinish):
+    except (ClauseBroken, CouldNotFinish):
         raise
     except Exception as error:
-        raise Breach(clause, row, f"raised {type(error).__name__}: {error}") from error
+        raise ClauseBroken(clause, row, f"raised {type(error).__name__}: {error}") from error
 
 
 def envelope(
@@ -83,7 +83,7 @@ def envelope(
         for number, trace in enumerate(traces, 1):
             progress(f"{number} of {len(traces)} traces")
             walk.take(trace.events)
-    except Breach as found:
+    except ClauseBroken as found:
         broken = found.broken
     finally:
         judged.host.close()
@@ -138,7 +138,7 @@ class _Walk(Generic[S, E, O, C]):
             answer = canonical(self._step_traced(event, request))
         if answer != canonical(wanted):
             found = f"answered {answer.decode()}, the machine {canonical(wanted).decode()}"
-            raise Breach("ENV-2", row, found)
+            raise ClauseBroken("ENV-2", row, found)
         return _Answer(request=request, event=event, answer=answer)
 
     def _step_traced(self, event: E, request: RequestId) -> O:
@@ -163,9 +163,9 @@ class _Walk(Generic[S, E, O, C]):
             repeated = canonical(self.judged.host.step(first.event, first.request))
             if repeated != first.answer:
                 found = f"answered {first.answer.decode()}, then {repeated.decode()}"
-                raise Breach("ENV-2", row, found)
+                raise ClauseBroken("ENV-2", row, found)
             if self._observed() != before:
-                raise Breach("ENV-2", row, "the state changed when the event came again")
+                raise ClauseBroken("ENV-2", row, "the state changed when the event came again")
 
     def _reused(self, first: "_Answer[E]", other: E) -> None:
         """Send another event with an id that is taken: refused, and nothing changes."""
@@ -178,9 +178,9 @@ class _Walk(Generic[S, E, O, C]):
             if outcome is not None:
                 named = self.machine.outcome_name(outcome)
                 found = f"answered {named} although the id belongs to another event"
-                raise Breach("ENV-2", row, found)
+                raise ClauseBroken("ENV-2", row, found)
             if self._observed() != before:
-                raise Breach("ENV-2", row, "the state changed although the id was refused")
+                raise ClauseBroken("ENV-2", row, "the state changed although the id was refused")
 
     def _refused(self, event: E, request: RequestId) -> O | None:
         """Return what the host answers, or None when it refuses the id."""
@@ -204,13 +204,15 @@ class _Walk(Generic[S, E, O, C]):
     def _kept(self, before: bytes, answers: Sequence["_Answer[E]"], how: str) -> None:
         """Hold the host to the state that it had and to every answer that it gave."""
         if self._observed() != before:
-            raise Breach("ENV-3", "observed state", f"is another one when {how}")
+            raise ClauseBroken("ENV-3", "observed state", f"is another one when {how}")
         for one in answers:
             if canonical(self.judged.host.step(one.event, one.request)) != one.answer:
-                raise Breach("ENV-3", f"id {one.request}", f"is answered otherwise when {how}")
+                raise ClauseBroken(
+                    "ENV-3", f"id {one.request}", f"is answered otherwise when {how}"
+                )
         if self._observed() != before:
             found = f"changed when stored answers were asked for, {how}"
-            raise Breach("ENV-3", "observed state", found)
+            raise ClauseBroken("ENV-3", "observed state", found)
 
 
 class _Answer(Struct, Generic[E], frozen=True, kw_only=True):
@@ -231,12 +233,12 @@ def _one_transaction(event: str, ran: Sequence[str]) -> None:
     row = f"event {event}"
     if not control or control[0] != "BEGIN IMMEDIATE":
         found = ran[0] if ran else "nothing"
-        raise Breach("ENV-1", row, f"begins with {found!r} and not with BEGIN IMMEDIATE")
+        raise ClauseBroken("ENV-1", row, f"begins with {found!r} and not with BEGIN IMMEDIATE")
     if control[-1] != "COMMIT":
-        raise Breach("ENV-1", row, f"ends with {ran[-1]!r} and not with COMMIT")
+        raise ClauseBroken("ENV-1", row, f"ends with {ran[-1]!r} and not with COMMIT")
     for sql in control[1:-1]:
         if sql in ("COMMIT", "ROLLBACK") or sql.startswith("BEGIN"):
-            raise Breach("ENV-1", row, f"has {sql} between BEGIN IMMEDIATE and COMMIT")
+            raise ClauseBroken("ENV-1", row, f"has {sql} between BEGIN IMMEDIATE and COMMIT")
 
 
 def _control(sql: str) -> str:

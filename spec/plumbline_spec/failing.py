@@ -14,7 +14,7 @@ from contextlib import suppress
 from random import Random
 from typing import Generic, TypeVar
 
-from plumbline_spec.clause_table import Breach
+from plumbline_spec.clause_table import ClauseBroken
 from plumbline_spec.codec import canonical
 from plumbline_spec.disk import Image, Operation, SyncFailed
 from plumbline_spec.errors import OutcomeUnknown
@@ -49,7 +49,7 @@ class FailingSweep(Generic[S, E, O, C]):
         self._random = random
 
     def take(self, events: Sequence[E], kind_name: str = "") -> None:
-        """Let the last of these events fail in every way, or in one. Raises ``Breach``."""
+        """Let the last of these events fail in every way, or in one. Raises ``ClauseBroken``."""
         *earlier, step = steps_of(self.sweep.machine, events)
         before = self._files(earlier)
         tally = self.tallies.setdefault(type(step.event).__name__, Tally())
@@ -66,7 +66,7 @@ class FailingSweep(Generic[S, E, O, C]):
         try:
             for fault in self._faults(kind, before, step):
                 tally.errors += self._strike(fault, before, step)
-        except Breach as breach:
+        except ClauseBroken as breach:
             breach.fault = kind.name
             raise
 
@@ -130,10 +130,10 @@ class FailingSweep(Generic[S, E, O, C]):
             return error
         except Exception as error:
             found = f"raised {_told(error)}, which is no error of the environment"
-            raise Breach("FLT-5", row, found) from error
+            raise ClauseBroken("FLT-5", row, found) from error
         if answer != step.outcome:
             found = f"answered {answer.decode()}, the machine {step.outcome.decode()}"
-            raise Breach("FLT-5", row, found)
+            raise ClauseBroken("FLT-5", row, found)
         return None
 
     def _left(
@@ -144,32 +144,36 @@ class FailingSweep(Generic[S, E, O, C]):
         allowed = (step.before, step.after) if unknown else (step.before,)
         seen = self._asked(lambda: canonical(session.observe()), row)
         if seen not in [one.state for one in allowed]:
-            raise Breach("FLT-5", row, f"{'another state' if unknown else 'a change'} was observed")
+            raise ClauseBroken(
+                "FLT-5", row, f"{'another state' if unknown else 'a change'} was observed"
+            )
         self._holds(session, allowed, row)
 
     def _holds(self, session: Session[S, E, O], allowed: tuple[Stored, ...], row: str) -> None:
         """Judge the files as they are now."""
         recovered = self.sweep.storage.recover(self.sweep.setting, session.image())
         if recovered.broken:
-            raise Breach("FLT-3", row, recovered.broken)
+            raise ClauseBroken("FLT-3", row, recovered.broken)
         if Stored(canonical(recovered.state), recovered.answers) not in allowed:
-            raise Breach("FLT-5", row, "the files hold another state, or answers of another one")
+            raise ClauseBroken(
+                "FLT-5", row, "the files hold another state, or answers of another one"
+            )
 
     def _again(self, session: Session[S, E, O], step: Step[E], row: str) -> None:
         """Send the event once more with the same request id."""
         answer = self._asked(lambda: canonical(session.step(step.event, step.request)), row)
         if answer != step.outcome:
             found = f"asked again it answered {answer.decode()}, not {step.outcome.decode()}"
-            raise Breach("FLT-6", row, found)
+            raise ClauseBroken("FLT-6", row, found)
         if self._asked(lambda: canonical(session.observe()), row) != step.after.state:
-            raise Breach("FLT-6", row, "asked again it led to another state")
+            raise ClauseBroken("FLT-6", row, "asked again it led to another state")
 
     def _asked(self, ask: Callable[[], bytes], row: str) -> bytes:
         try:
             return ask()
         except Exception as error:
             found = f"afterwards, with nothing failing, it raised {_told(error)}"
-            raise Breach("FLT-6", row, found) from error
+            raise ClauseBroken("FLT-6", row, found) from error
 
     def _without_power(
         self, log: Sequence[Operation], asked: int, before: Image, step: Step[E], fault: Fault

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from plumbline_models.contract import Machine
 from plumbline_spec.case import Build, Case, Plan
-from plumbline_spec.clause_table import Breach, Progress
+from plumbline_spec.clause_table import ClauseBroken, Progress
 from plumbline_spec.disk import Reach
 from plumbline_spec.engines import finding_of, finding_of_broken, not_applicable
 from plumbline_spec.host import Setting, Storage
@@ -180,7 +180,7 @@ class _Run(Generic[S, E, O, C]):
                 sweeps.take(events)
             else:
                 sweeps.create()
-        except Breach as breach:
+        except ClauseBroken as breach:
             self.findings.append(self._found(breach, events, sweeps.setting))
             raise _Ended from breach
 
@@ -190,14 +190,14 @@ class _Run(Generic[S, E, O, C]):
         started = time.perf_counter()
         try:
             publish(WRITER_REACH, self.random, tally)
-        except Breach as breach:
+        except ClauseBroken as breach:
             self.findings.append(self._finding(breach, (), ""))
         tally.seconds += time.perf_counter() - started
         for careless in CARELESS:
             clause = ""
             try:
                 publish(WRITER_REACH, self.random, Tally(), careless=careless)
-            except Breach as breach:
+            except ClauseBroken as breach:
                 clause = breach.broken.clause
             self.controls.append(Control(name=f"writer: {careless.name}", clause=clause))
 
@@ -225,7 +225,7 @@ class _Run(Generic[S, E, O, C]):
         setting: Setting,
         courses: Sequence[tuple[E, ...]],
         clause: str = "",
-    ) -> tuple[Breach, tuple[E, ...]] | None:
+    ) -> tuple[ClauseBroken, tuple[E, ...]] | None:
         """Return how a clause is broken first, any or this one, and along which course."""
         sweeps = Sweeps(self.case.machine, storage, setting, CONTROL, self.random)
         for events in courses:
@@ -235,12 +235,12 @@ class _Run(Generic[S, E, O, C]):
                     sweeps.power.take(events, last=True)
                 else:
                     sweeps.take(events)
-            except Breach as breach:
+            except ClauseBroken as breach:
                 if clause in ("", breach.broken.clause):
                     return breach, events
         return None
 
-    def _found(self, breach: Breach, events: tuple[E, ...], setting: Setting) -> Finding:
+    def _found(self, breach: ClauseBroken, events: tuple[E, ...], setting: Setting) -> Finding:
         """Shorten the course along which a clause is broken, and return it as a finding."""
         latest = breach
 
@@ -264,7 +264,7 @@ class _Run(Generic[S, E, O, C]):
             fails(short)
         return self._finding(latest, short, setting.name)
 
-    def _finding(self, breach: Breach, events: tuple[E, ...], setting: str) -> Finding:
+    def _finding(self, breach: ClauseBroken, events: tuple[E, ...], setting: str) -> Finding:
         environment = Environment(setting=setting, fault=breach.fault)
         return finding_of_broken(self.case.machine, breach.broken, events, ENGINE, environment)
 
@@ -349,7 +349,7 @@ class _Run(Generic[S, E, O, C]):
             yield (control.name, "", "", "", "", "", "", "", found)
 
 
-def _control(name: str, breach: tuple[Breach, tuple[object, ...]] | None) -> Control:
+def _control(name: str, breach: tuple[ClauseBroken, tuple[object, ...]] | None) -> Control:
     return Control(name=name, clause="" if breach is None else breach[0].broken.clause)
 
 

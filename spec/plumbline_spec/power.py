@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 from msgspec import Struct
 
 from plumbline_models.contract import Machine
-from plumbline_spec.clause_table import Breach
+from plumbline_spec.clause_table import ClauseBroken
 from plumbline_spec.codec import canonical
 from plumbline_spec.disk import (
     Disk,
@@ -157,7 +157,7 @@ class PowerSweep(Generic[S, E, O, C]):
         return self._empty
 
     def create(self) -> None:
-        """Judge the creation of a store. Raises ``Breach``."""
+        """Judge the creation of a store. Raises ``ClauseBroken``."""
         session = self.storage.open(self.setting, {})
         opened = len(session.log)
         session.close()
@@ -172,7 +172,7 @@ class PowerSweep(Generic[S, E, O, C]):
         )
 
     def take(self, events: Sequence[E], *, last: bool = False) -> None:
-        """Take a history and judge every moment of it, or of its last event. Raises ``Breach``."""
+        """Take a history and judge its every moment, or its last event. Raises ``ClauseBroken``."""
         start = self.empty()
         session = self.storage.open(self.setting, start)
         segments = list[Segment[E]]()
@@ -182,7 +182,7 @@ class PowerSweep(Generic[S, E, O, C]):
                 answer = canonical(session.step(step.event, step.request))
                 if answer != step.outcome:
                     row = f"event {type(step.event).__name__}, {self.setting.name}"
-                    raise Breach("FLT-6", row, f"answered {answer.decode()} undisturbed")
+                    raise ClauseBroken("FLT-6", row, f"answered {answer.decode()} undisturbed")
                 segments.append(
                     Segment(
                         name=type(step.event).__name__,
@@ -212,7 +212,7 @@ class PowerSweep(Generic[S, E, O, C]):
     ) -> None:
         """Derive the durable states along a log that began with these files, and judge each.
 
-        The first ``skipped`` segments are passed over. Raises ``Breach``.
+        The first ``skipped`` segments are passed over. Raises ``ClauseBroken``.
         """
         disk = self._disk(start)
         earlier, done = list[Stored](), list[Operation]()
@@ -284,10 +284,10 @@ class PowerSweep(Generic[S, E, O, C]):
         if stored is None or stored not in allowed:
             row = self._row(state, segment, where)
             if stored is None:
-                raise Breach("FLT-3", row, recovered.broken)
+                raise ClauseBroken("FLT-3", row, recovered.broken)
             lost = stored in earlier or stored in segment.allowed
             found = _told(stored, allowed, segment.allowed)
-            raise Breach("FLT-2" if lost else "FLT-1", row, found)
+            raise ClauseBroken("FLT-2" if lost else "FLT-1", row, found)
         self._ask_again(state, recovered, segment, where)
         return recovered if fresh else None
 
@@ -340,13 +340,13 @@ class PowerSweep(Generic[S, E, O, C]):
     def _asked(self, told: tuple[bytes, bytes] | str, step: Step[E], row: str) -> None:
         """Hold the answer to an event that is sent again to the machine's."""
         if isinstance(told, str):
-            raise Breach("FLT-6", row, f"asked again it raised {told}")
+            raise ClauseBroken("FLT-6", row, f"asked again it raised {told}")
         answer, after = told
         if answer != step.outcome:
             found = f"asked again it answered {answer.decode()}, not {step.outcome.decode()}"
-            raise Breach("FLT-6", row, found)
+            raise ClauseBroken("FLT-6", row, found)
         if after != step.after.state:
-            raise Breach("FLT-6", row, "asked again it led to another state")
+            raise ClauseBroken("FLT-6", row, "asked again it led to another state")
 
     def _judge_recovery(
         self, image: Image, recovered: Recovered[S], name: str, where: str, tally: Tally
@@ -376,7 +376,7 @@ class PowerSweep(Generic[S, E, O, C]):
                         f"{name} in {self.setting.name}, power lost at {where} and again at"
                         f" operation {number} of the recovery ({_brief(operation)})"
                     )
-                    raise Breach("FLT-4", row, found.broken or "another state was recovered")
+                    raise ClauseBroken("FLT-4", row, found.broken or "another state was recovered")
 
     def _judge_kills(
         self, start: Image, done: Sequence[Operation], segment: Segment[E], tally: Tally

@@ -14,7 +14,7 @@ from random import Random
 from msgspec import Struct
 
 from plumbline_spec.atomic import SYSTEM, write_atomically
-from plumbline_spec.clause_table import Breach
+from plumbline_spec.clause_table import ClauseBroken
 from plumbline_spec.disk import (
     Create,
     Disk,
@@ -126,7 +126,7 @@ def publish(
 ) -> None:
     """Judge a writer from an older file and from nothing, or one that leaves something out.
 
-    Raises ``Breach`` when FLT-7 is broken.
+    Raises ``ClauseBroken`` when FLT-7 is broken.
     """
     for start in ({NAME: OLD}, dict[str, bytes]()):
         log = recorded(writer, start)
@@ -167,7 +167,7 @@ def _judge_states(
         content = state.image().get(NAME)
         if content not in allowed:
             row = f"file {NAME}, power lost at {where}, {state.arrival}"
-            raise Breach("FLT-7", row, _found(content))
+            raise ClauseBroken("FLT-7", row, _found(content))
 
 
 def _found(content: bytes | None) -> str:

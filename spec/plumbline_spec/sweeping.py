@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 from plumbline_models.contract import Machine
 from plumbline_spec.case import Case
-from plumbline_spec.clause_table import Breach
+from plumbline_spec.clause_table import ClauseBroken
 from plumbline_spec.disk import Reach
 from plumbline_spec.failing import FailingSweep
 from plumbline_spec.host import Setting, Storage
@@ -102,11 +102,11 @@ class Sweeps(Generic[S, E, O, C]):
         self.failing = FailingSweep(self.power, effort.strikes, random)
 
     def create(self) -> None:
-        """Lose power while the store is made. Raises ``Breach``."""
+        """Lose power while the store is made. Raises ``ClauseBroken``."""
         self.power.create()
 
     def take(self, events: Sequence[E]) -> None:
-        """Lose power within the last of these events, and let it fail. Raises ``Breach``."""
+        """Lose power within the last of these events, and let it fail. Raises ``ClauseBroken``."""
         self.power.take(events, last=True)
         self.failing.take(events)
 
@@ -120,7 +120,7 @@ class Sweeps(Generic[S, E, O, C]):
         return found
 
 
-def swept_again(case: Case[S, E, O, C], trace: Trace[S, E, O]) -> Breach | None:
+def swept_again(case: Case[S, E, O, C], trace: Trace[S, E, O]) -> ClauseBroken | None:
     """Let happen to a kept trace what had happened to it; return what it breaks still.
 
     Without a word about its environment it goes through every fault in every setting that ships.
@@ -135,7 +135,7 @@ def swept_again(case: Case[S, E, O, C], trace: Trace[S, E, O]) -> Breach | None:
             if setting.name == about.setting if about is not None else setting.ships:
                 sweeps = Sweeps(case.machine, storage, setting, AGAIN, random)
                 _take_again(sweeps, trace.events, "" if about is None else about.fault)
-    except Breach as breach:
+    except ClauseBroken as breach:
         return breach
     finally:
         storage.close()

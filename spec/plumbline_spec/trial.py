@@ -11,7 +11,7 @@ from typing import Generic, Literal, TypeVar
 from msgspec import Struct
 
 from plumbline_models.contract import Machine
-from plumbline_spec.clause_table import Breach, ClauseTable
+from plumbline_spec.clause_table import ClauseBroken, ClauseTable
 from plumbline_spec.codec import canonical, plain
 from plumbline_spec.coverage import Coverage
 from plumbline_spec.errors import CouldNotFinish
@@ -119,7 +119,7 @@ class Trial(Generic[S, E, O, C]):
             said = canonical(answered)
         except CouldNotFinish:
             raise
-        except Breach as breach:
+        except ClauseBroken as breach:
             broken = breach.broken
             return Failure(kind="clause", name=broken.clause, detail=str(broken.witness))
         except Exception as error:  # noqa: BLE001 - a host's failure, to be reported and shrunk

@@ -12,7 +12,7 @@ from contextlib import suppress
 from random import Random
 from typing import Generic, TypeVar
 
-from plumbline_spec.clause_table import Breach
+from plumbline_spec.clause_table import ClauseBroken
 from plumbline_spec.codec import canonical
 from plumbline_spec.disk import Disk, DurableState, Image, Reach
 from plumbline_spec.errors import OutcomeUnknown
@@ -109,13 +109,13 @@ class Unreliable(Generic[S, E, O]):
         image = survived.image()
         recovered = self._storage.recover(self._setting, image)
         if recovered.broken:
-            raise Breach("FLT-3", row, recovered.broken)
+            raise ClauseBroken("FLT-3", row, recovered.broken)
         state = canonical(recovered.state)
         if state not in (before, after):
             found = "a state was recovered that is neither the one before nor the one after"
-            raise Breach("FLT-1", row, found)
+            raise ClauseBroken("FLT-1", row, found)
         if moment == moments and state != after:
-            raise Breach("FLT-2", row, "the state before was recovered, and it was answered")
+            raise ClauseBroken("FLT-2", row, "the state before was recovered, and it was answered")
         self._open(image)
         return self._now.step(event, request)
 
@@ -142,7 +142,7 @@ class Unreliable(Generic[S, E, O]):
             if not isinstance(error, OutcomeUnknown) and canonical(session.observe()) != before:
                 row = f"{type(event).__name__} in {self._setting.name}, {fault}"
                 found = f"raised {type(error).__name__}: {error}, and a change was observed"
-                raise Breach("FLT-5", row, found) from error
+                raise ClauseBroken("FLT-5", row, found) from error
         finally:
             session.disarm()
         return session.step(event, request)

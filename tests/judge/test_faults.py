@@ -11,7 +11,7 @@ from typing_extensions import override
 from plumbline_spec import toy
 from plumbline_spec.atomic import write_atomically
 from plumbline_spec.case import Case
-from plumbline_spec.clause_table import Breach, silent
+from plumbline_spec.clause_table import ClauseBroken, silent
 from plumbline_spec.codec import canonical
 from plumbline_spec.disk import Create, Image, Reach, Sync, Write
 from plumbline_spec.faults import courses_of, run_faults
@@ -57,7 +57,7 @@ def broken_by(storage: ToyStorage, setting: Setting = SYNCED) -> str:
         sweeps.create()
         for end in range(1, len(COURSE) + 1):
             sweeps.take(COURSE[:end])
-    except Breach as breach:
+    except ClauseBroken as breach:
         return breach.broken.clause
     return ""
 
@@ -315,7 +315,7 @@ def test_a_file_is_published_whole_and_durably() -> None:
 @pytest.mark.parametrize("careless", CARELESS, ids=lambda one: one.name)
 def test_a_careless_writer_is_caught(careless: Careless) -> None:
     """FLT-7: the missing sync of the folder among them."""
-    with pytest.raises(Breach, match=r"^FLT-7 file kept/trace\.jsonl, power lost at "):
+    with pytest.raises(ClauseBroken, match=r"^FLT-7 file kept/trace\.jsonl, power lost at "):
         publish(WRITER, Random(1), Tally(), careless=careless)
 
 
@@ -335,7 +335,7 @@ def test_a_build_that_does_not_sync_the_folder_is_caught() -> None:
         write_atomically(path, content, forgets)
         files.log += forgets.log
 
-    with pytest.raises(Breach, match=r"the old file is there|there is no file"):
+    with pytest.raises(ClauseBroken, match=r"the old file is there|there is no file"):
         publish(WRITER, Random(1), Tally(), writer=recording)
 
 
