@@ -421,7 +421,7 @@ ENGINES: Mapping[str, int] = {
     "envelope": 3,
     "interleave": 6,
     "faults": 7,
-    "quality": 5,
+    "quality": 10,
 }
 """Every engine and its weight in the budget; those that write nothing come in this order."""
 
