@@ -16,12 +16,13 @@ from plumbline import database, ordinals, registry
 from plumbline.mutation import mutants as making
 from plumbline.mutation.loading import FUEL_STEPS, World, text_of
 from plumbline.registry import intake_case, ordinals_case, tokens_case
+from plumbline.screen import mutants_table
 from plumbline_models.ordinals import ConversationId, Open
 from plumbline_spec.case import Case, Equivalent, Plan
 from plumbline_spec.clause_table import Progress, silent
 from plumbline_spec.errors import OutOfSteps
 from plumbline_spec.mutants import Judgement, judge_mutants
-from plumbline_spec.report import EngineReport, Verdict
+from plumbline_spec.report import EngineReport, Fate, Verdict
 from plumbline_spec.subject import subject
 from tests.plans import PLAN
 from tests.test_layout import host_modules
@@ -233,3 +234,28 @@ def test_every_proof_that_is_kept_is_of_a_mutant_that_is_made() -> None:
 def _changes_of(case: Case[S, E, O, C]) -> dict[str, str]:
     assert case.mutants is not None
     return {one.id: one.change for one in case.mutants.every()}
+
+
+# How it is shown
+
+
+def test_survivors_are_shown_first_with_their_diff_and_equivalents_with_their_proof() -> None:
+    killed = Fate(
+        id="a.f python not 1",
+        operator="python not",
+        place="a.py:1",
+        killed_by="vectors",
+        witness="Open: Opened, host Refused",
+        proof=None,
+        diff="-not a\n+a",
+    )
+    survived = replace(killed, id="a.g sql limit 1", killed_by=None, witness="", place="a.py:9")
+    proven = replace(survived, id="a.h sql limit 1", proof="The same answer.")
+    heading, *rows = mutants_table([killed, proven, survived])
+    assert heading[0] == "mutant"
+    assert [row[3] for row in rows] == ["SURVIVED", "equivalent", "vectors"]
+    assert [row[4] for row in rows] == [
+        "-not a\n+a",
+        "The same answer.\n-not a\n+a",
+        "Open: Opened, host Refused",
+    ]
