@@ -23,7 +23,7 @@ from plumbline_spec.clause_table import Progress
 from plumbline_spec.codec import digest
 from plumbline_spec.engines import ENGINES, run_quality
 from plumbline_spec.errors import OutOfSteps
-from plumbline_spec.profiles import PROFILES, FaultEffort
+from plumbline_spec.profiles import PROFILES
 from plumbline_spec.report import EngineReport, Fate, Verdict
 
 S = TypeVar("S")
@@ -40,9 +40,6 @@ EFFORT = replace(
     examples=60,
     steps=30,
     durable_examples=4,
-    faults=FaultEffort(
-        every_pair=False, subsets=1, drawn=1, recoveries=0, moments=2, strikes=2, histories=1
-    ),
     histories_floor=0,
     schedules=4,
     crowds=0,
