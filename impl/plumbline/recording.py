@@ -27,7 +27,7 @@ from plumbline_spec.disk import (
 )
 from plumbline_spec.host import Fault
 
-Call: TypeAlias = Literal["open", "write", "truncate", "sync", "delete", "read"]
+Call: TypeAlias = Literal["open", "write", "truncate", "sync", "delete", "read", "lock"]
 
 CODES: dict[Call, int] = {
     "open": apsw.SQLITE_CANTOPEN,
@@ -36,6 +36,7 @@ CODES: dict[Call, int] = {
     "sync": apsw.SQLITE_IOERR_FSYNC,
     "delete": apsw.SQLITE_IOERR_DELETE,
     "read": apsw.SQLITE_IOERR_READ,
+    "lock": apsw.SQLITE_BUSY,
 }
 """What a call that fails answers. A short read is none of them: it means the end of the file."""
 
@@ -44,6 +45,7 @@ STRIKES: dict[str, frozenset[Call]] = {
     "disk full": frozenset({"write"}),
     "read": frozenset({"read"}),
     "sync": frozenset({"sync"}),
+    "busy": frozenset({"lock"}),
 }
 """The kinds of fault of a disk, and the calls that each can strike."""
 
@@ -126,6 +128,12 @@ class RecordingFile(apsw.VFSFile):
         made = flags[0] & SYNCS_ITS_FOLDER and flags[0] & apsw.SQLITE_OPEN_CREATE
         self._syncs_folder = bool(made)
         super().__init__("", name, flags)
+
+    @override
+    def xLock(self, level: int) -> None:
+        if self._vfs.strikes("lock"):
+            raise self._vfs.error("lock")
+        super().xLock(level)
 
     @override
     def xRead(self, amount: int, offset: int) -> bytes:

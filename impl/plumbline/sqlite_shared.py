@@ -22,6 +22,7 @@ from msgspec import Struct
 from plumbline.database import (
     MEMORY,
     ROLLBACK,
+    WRITE_AHEAD,
     Answer,
     Durability,
     Opening,
@@ -38,8 +39,8 @@ S = TypeVar("S")
 E = TypeVar("E")
 O = TypeVar("O")  # noqa: E741 - the letters of the contract
 
-MODES: Mapping[str, Durability | None] = {"wal": None, "delete": ROLLBACK}
-"""The journal modes that ship: the one that is taken by itself, and the fallback."""
+MODES: Mapping[str, Durability] = {"wal": WRITE_AHEAD, "delete": ROLLBACK}
+"""The journal modes that ship: the usual one, and the fallback."""
 QUICK_FOLDER = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it
 """A file system in memory, where there is one: a sync costs nothing there."""
 

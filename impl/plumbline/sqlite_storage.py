@@ -139,7 +139,9 @@ class SqliteSession(Generic[S, E, O]):
         """Let a fault strike from now on."""
         self._fault, self._steps, self._interrupted = fault, 0, False
         self._vfs.arm(fault)
-        if fault.kind == "interrupt":
+        if fault.kind == "busy":
+            self.connection.set_busy_timeout(0)
+        elif fault.kind == "interrupt":
             self.connection.set_progress_handler(self._interrupts, 1)
         elif fault.kind == "out of memory":
             self._heap = apsw.memory_used()
@@ -162,7 +164,9 @@ class SqliteSession(Generic[S, E, O]):
         fault, self._fault = self._fault, None
         met = Strikes(calls=self._vfs.calls, struck=self._vfs.struck)
         self._vfs.arm(None)
-        if fault is not None and fault.kind == "interrupt":
+        if fault is not None and fault.kind == "busy":
+            wait_for_others(self.connection)
+        elif fault is not None and fault.kind == "interrupt":
             self.connection.set_progress_handler(None)
             met = Strikes(calls=self._steps, struck=self._interrupted)
         elif fault is not None and fault.kind == "out of memory":

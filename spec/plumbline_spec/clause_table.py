@@ -36,6 +36,8 @@ class ClauseBroken(Exception):  # noqa: N818 - it names what happened
         self.broken = Broken(clause=clause, witness=Witness(row=row, found=found))
         self.fault = ""
         """The kind of error that struck before; "" for none."""
+        self.arrived: tuple[tuple[str, str], ...] = ()
+        """Each operation that was pending when the power went, and what became of it."""
 
 
 class ClauseTable(Generic[S, E, O]):

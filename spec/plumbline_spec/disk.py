@@ -124,14 +124,6 @@ class Arrival(Struct, frozen=True):
     kept: frozenset[int]
     torn: Torn | None = None
 
-    def __str__(self) -> str:
-        kept = ", ".join(str(index) for index in sorted(self.kept)) or "nothing"
-        if self.torn is None:
-            return f"arrived: {kept}"
-        rest = "garbage" if self.torn.garbage else "old"
-        sectors = ", ".join(str(sector) for sector in sorted(self.torn.sectors)) or "none"
-        return f"arrived: {kept}; of {self.torn.index} the sectors {sectors}, the others {rest}"
-
 
 class DurableState(Struct, frozen=True):
     """What a disk may hold, and how it came to that."""
@@ -334,6 +326,17 @@ class Disk:
             else:
                 found.append((name, file.digest, file.durable))
         return found
+
+    def fates(self, arrival: Arrival) -> Iterator[tuple[Operation, str]]:
+        """Yield what is pending, oldest first, and what became of each if the power goes now."""
+        for index, one in enumerate(self.pending()):
+            operation = one.operation if isinstance(one, _Entry) else one[1]
+            if arrival.torn is not None and arrival.torn.index == index:
+                rest = "garbage" if arrival.torn.garbage else "what was there"
+                sectors = ", ".join(map(str, sorted(arrival.torn.sectors))) or "none"
+                yield operation, f"torn: sectors {sectors}, in the others {rest}"
+            else:
+                yield operation, "arrived" if index in arrival.kept else "lost"
 
     def now(self) -> Image:
         """Return the files as the running program sees them."""

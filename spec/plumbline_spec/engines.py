@@ -488,10 +488,14 @@ def findings_of(machine: Machine[S, E, O, C], found: Counterexample[E]) -> list[
 
 
 def finding_of(
-    machine: Machine[S, E, O, C], failure: Failure, events: tuple[E, ...], engine: str
+    machine: Machine[S, E, O, C],
+    failure: Failure,
+    events: tuple[E, ...],
+    engine: str,
+    environment: Environment | None = None,
 ) -> Finding:
     """Return the finding of a step that failed on a host."""
-    finding = _finding(machine, failure.name, failure.detail, events, engine)
+    finding = _finding(machine, failure.name, failure.detail, events, engine, environment)
     return replace(finding, differences=failure.differences)
 
 

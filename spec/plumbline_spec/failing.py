@@ -8,7 +8,6 @@ The log of a run whose sync failed goes through the power losses of ``plumbline_
 because what a failed sync leaves on the disk shows only then.
 """
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from random import Random
@@ -53,13 +52,9 @@ class FailingSweep(Generic[S, E, O, C]):
         *earlier, step = steps_of(self.sweep.machine, events)
         before = self._files(earlier)
         tally = self.tallies.setdefault(type(step.event).__name__, Tally())
-        began = time.perf_counter()
-        try:
-            for kind in self.sweep.storage.kinds:
-                if kind_name in ("", kind.name):
-                    self._strike_all(kind, before, step, tally)
-        finally:
-            tally.error_seconds += time.perf_counter() - began
+        for kind in self.sweep.storage.kinds:
+            if kind_name in ("", kind.name):
+                self._strike_all(kind, before, step, tally)
 
     def _strike_all(self, kind: FaultKind, before: Image, step: Step[E], tally: Tally) -> None:
         """Strike calls of one kind."""
@@ -72,7 +67,7 @@ class FailingSweep(Generic[S, E, O, C]):
 
     def _files(self, earlier: Sequence[Step[E]]) -> Image:
         """Return what a process leaves that took these events and was killed."""
-        session = self.sweep.storage.open(self.sweep.setting, self.sweep.empty())
+        session = self.sweep.opened(self.sweep.empty(), "(open)")
         try:
             for step in earlier:
                 session.step(step.event, step.request)
@@ -86,13 +81,15 @@ class FailingSweep(Generic[S, E, O, C]):
         numbers: Sequence[int] = range(calls)
         if calls > self.strikes:
             start = self._random.random()
-            numbers = [int((start + index) * calls / self.strikes) for index in range(self.strikes)]
+            spread = (int((start + at) * calls / self.strikes) for at in range(self.strikes))
+            # What begins an event and what ends it is struck whatever is drawn.
+            numbers = sorted({0, calls - 1, *(min(number, calls - 1) for number in spread)})
         for number in numbers:
             for lasting in kind.lasting:
-                yield Fault(kind=kind.name, at=min(number, calls - 1), lasting=lasting)
+                yield Fault(kind=kind.name, at=number, lasting=lasting)
 
     def _calls(self, kind: FaultKind, before: Image, step: Step[E]) -> int:
-        session = self.sweep.storage.open(self.sweep.setting, before)
+        session = self.sweep.opened(before, "(open)")
         try:
             session.arm(Fault(kind=kind.name, at=NEVER))
             session.step(step.event, step.request)
@@ -104,13 +101,16 @@ class FailingSweep(Generic[S, E, O, C]):
         """Take the event with a fault and once more without; tell whether the fault struck."""
         storage, setting = self.sweep.storage, self.sweep.setting
         row = f"{type(step.event).__name__} in {setting.name}, {fault}"
-        session = storage.open(setting, before)
+        session = self.sweep.opened(before, row)
         try:
             session.arm(fault)
             error = self._first(session, step, row)
             struck = session.disarm().struck or error is not None
+            answered = len(session.log) if error is None else None
             if error is not None:
                 self._left(session, error, step, f"{row}, which raised {_told(error)}")
+            else:
+                self._answered(session, step, f"{row}, which was answered")
             self._again(session, step, row)
             asked = len(session.log)
         finally:
@@ -119,7 +119,7 @@ class FailingSweep(Generic[S, E, O, C]):
                 session.close()
         self._holds(session, (step.after,), f"{row}, asked again and closed")
         if any(isinstance(one, SyncFailed) for one in session.log[:asked]):
-            self._without_power(session.log, asked, before, step, fault)
+            self._without_power(session.log, (answered, asked), before, step, fault)
         return struck
 
     def _first(self, session: Session[S, E, O], step: Step[E], row: str) -> BaseException | None:
@@ -149,6 +149,12 @@ class FailingSweep(Generic[S, E, O, C]):
             )
         self._holds(session, allowed, row)
 
+    def _answered(self, session: Session[S, E, O], step: Step[E], row: str) -> None:
+        """Judge what an event left that was answered in spite of a fault: it is done."""
+        if self._asked(lambda: canonical(session.observe()), row) != step.after.state:
+            raise ClauseBroken("FLT-5", row, "another state than the one after it was observed")
+        self._holds(session, (step.after,), row)
+
     def _holds(self, session: Session[S, E, O], allowed: tuple[Stored, ...], row: str) -> None:
         """Judge the files as they are now."""
         recovered = self.sweep.storage.recover(self.sweep.setting, session.image())
@@ -176,12 +182,25 @@ class FailingSweep(Generic[S, E, O, C]):
             raise ClauseBroken("FLT-6", row, found) from error
 
     def _without_power(
-        self, log: Sequence[Operation], asked: int, before: Image, step: Step[E], fault: Fault
+        self,
+        log: Sequence[Operation],
+        ends: tuple[int | None, int],
+        before: Image,
+        step: Step[E],
+        fault: Fault,
     ) -> None:
-        """Lose power after a failed sync: what it threw away shows in no file that is open."""
+        """Lose power after a failed sync: what it threw away shows in no file that is open.
+
+        ``ends`` says how long the log was at the first answer, None for an error, and at the
+        second one.
+        """
+        answered, asked = ends
+        first = asked if answered is None else answered
+        name, both = type(step.event).__name__, (step.before, step.after)
         stretches = (
-            (type(step.event).__name__, log[:asked], (step.before, step.after), step),
-            (CLOSING, log[asked:], (step.after,), None),
+            (name, log[:first], both, step),
+            (name, log[first:asked], both[1:], step),
+            (CLOSING, log[asked:], both[1:], None),
         )
         segments = [
             Segment(

@@ -16,6 +16,7 @@ from random import Random
 from typing import Generic, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from plumbline_models.contract import Machine
 from plumbline_spec.case import Build, Case, Plan
@@ -24,10 +25,10 @@ from plumbline_spec.disk import Reach
 from plumbline_spec.engines import finding_of, finding_of_broken, not_applicable
 from plumbline_spec.host import Setting, Storage
 from plumbline_spec.lockstep import Effort, lockstep
-from plumbline_spec.power import Tally
+from plumbline_spec.power import CREATING, Tally
 from plumbline_spec.profiles import FaultEffort
 from plumbline_spec.publishing import CARELESS, publish
-from plumbline_spec.report import EngineReport, Finding, PairSteps, Verdict
+from plumbline_spec.report import EngineReport, Finding, PairSteps, Row, Verdict
 from plumbline_spec.shrink import shrink
 from plumbline_spec.sweeping import CLAUSES, Sweeps
 from plumbline_spec.traces import Environment, Trace, read
@@ -49,6 +50,7 @@ HEADING = (
     "durable states",
     "distinct",
     "in recovery",
+    "repairs",
     "errors",
     "distinct/s",
     "verdict",
@@ -139,6 +141,8 @@ class _Run(Generic[S, E, O, C]):
         self.pairs: Counter[tuple[str, str]] = Counter()
         self.controls: list[Control] = []
         self.findings: list[Finding] = []
+        self.broken: set[tuple[str, str]] = set()
+        """Events and settings in which a clause was broken."""
         self.histories = 0
 
     def shipped(self, storage: Storage[S, E, O]) -> None:
@@ -181,6 +185,8 @@ class _Run(Generic[S, E, O, C]):
             else:
                 sweeps.create()
         except ClauseBroken as breach:
+            name = type(events[-1]).__name__ if events else CREATING
+            self.broken.add((name, sweeps.setting.name))
             self.findings.append(self._found(breach, events, sweeps.setting))
             raise _Ended from breach
 
@@ -266,7 +272,12 @@ class _Run(Generic[S, E, O, C]):
 
     def _finding(self, breach: ClauseBroken, events: tuple[E, ...], setting: str) -> Finding:
         environment = Environment(setting=setting, fault=breach.fault)
-        return finding_of_broken(self.case.machine, breach.broken, events, ENGINE, environment)
+        found = finding_of_broken(self.case.machine, breach.broken, events, ENGINE, environment)
+        disk = tuple(
+            Row(step=len(events) + number, event=f"the disk: {operation}", outcome=fate)
+            for number, (operation, fate) in enumerate(breach.arrived, 1)
+        )
+        return replace(found, rows=(*found.rows, *disk))
 
     def drawn(self, make: Callable[[], Storage[S, E, O]], settings: Sequence[Setting]) -> None:
         """Take histories in which Hypothesis chooses the faults, until the time is up."""
@@ -293,8 +304,10 @@ class _Run(Generic[S, E, O, C]):
             )
             self.histories += run.examples + run.extra_examples
             if run.failure is not None:
-                found = finding_of(self.case.machine, run.failure, run.events, ENGINE)
-                self.findings.append(found)
+                environment = Environment(setting=setting.name)
+                found = finding_of(self.case.machine, run.failure, run.events, ENGINE, environment)
+                said = f"in {setting.name}, while the environment failed: {found.detail}"
+                self.findings.append(replace(found, detail=said))
 
     def report(self) -> EngineReport:
         """Return what was seen."""
@@ -307,12 +320,14 @@ class _Run(Generic[S, E, O, C]):
             "durable_states": total.states,
             "distinct_states": total.distinct,
             "recoveries": total.recoveries,
+            "repairs": total.repairs,
             "errors": total.errors,
             "threatened_histories": self.histories,
             "controls": len(self.controls),
             "controls_caught": len(self.controls) - len(missed),
         }
-        faults = [f"control not caught: {name}" for name in missed]
+        # What a build that is broken itself makes of a control says nothing about the engine.
+        faults = [] if self.findings else [f"control not caught: {name}" for name in missed]
         kinds = {kind.__name__ for kind in self.case.machine.kinds}
         unseen = kinds - {event for event, _ in self.pairs} if not self.findings else set[str]()
         faults += [f"no course ends with the event {name}" for name in sorted(unseen)]
@@ -340,13 +355,16 @@ class _Run(Generic[S, E, O, C]):
                 tally.states,
                 tally.distinct,
                 tally.recoveries,
+                tally.repairs,
                 tally.errors,
                 _rate(tally),
             )
-            yield (name, setting, *(f"{count:,}" for count in counted), "holds")
+            verdict = "BROKEN" if (name, setting) in self.broken else "holds"
+            yield (name, setting, *(f"{count:,}" for count in counted), verdict)
         for control in self.controls:
-            found = f"caught by {control.clause}" if control.clause else "NOT CAUGHT"
-            yield (control.name, "", "", "", "", "", "", "", found)
+            missed = "not judged" if self.findings else "NOT CAUGHT"
+            found = f"caught by {control.clause}" if control.clause else missed
+            yield (control.name, *[""] * (len(HEADING) - 2), found)
 
 
 def _control(name: str, breach: tuple[ClauseBroken, tuple[object, ...]] | None) -> Control:

@@ -48,7 +48,10 @@ def broken_again(case: Case[S, E, O, C], trace: Trace[S, E, O]) -> list[Again[E]
         (FAULT_CLAUSES, _through_faults),
     )
     about = trace.header.name
-    return [again for clauses, judge in judges if about in clauses for again in judge(case, trace)]
+    named = [judge for clauses, judge in judges if about in clauses]
+    if trace.header.environment is not None and _through_faults not in named:
+        named.append(_through_faults)
+    return [again for judge in named for again in judge(case, trace)]
 
 
 def _in_envelope(case: Case[S, E, O, C], trace: Trace[S, E, O]) -> Iterator[Again[E]]:

@@ -104,6 +104,8 @@ class Lockstep(Struct, Generic[S, E, O, C], frozen=True, kw_only=True):
     """The shrunk trace to the failure."""
     found_steps: int = 0
     """Steps of the trace as it was found, before shrinking."""
+    threat: Threat | None = None
+    """What the environment did to the last event of a failure."""
 
 
 class Disagreement(AssertionError):  # noqa: N818 - the word of the judge for a step that fails
@@ -293,6 +295,7 @@ def lockstep(
         failure=failure,
         events=events,
         found_steps=len(bench.events),
+        threat=bench.threat if failure is not None else None,
     )
 
 

@@ -23,7 +23,7 @@ from plumbline_spec.clause_table import Progress
 from plumbline_spec.codec import digest
 from plumbline_spec.engines import ENGINES, run_quality
 from plumbline_spec.errors import OutOfSteps
-from plumbline_spec.profiles import PROFILES
+from plumbline_spec.profiles import PROFILES, FaultEffort
 from plumbline_spec.report import EngineReport, Fate, Verdict
 
 S = TypeVar("S")
@@ -43,8 +43,20 @@ EFFORT = replace(
     histories_floor=0,
     schedules=4,
     crowds=0,
+    faults=FaultEffort(
+        every_pair=False,
+        settings=3,
+        subsets=1,
+        drawn=0,
+        omitted=0,
+        recoveries=0,
+        closings=0,
+        moments=1,
+        strikes=40,
+        histories=0,
+    ),
 )
-"""What an engine does for one mutant."""
+"""What an engine does for one mutant: with faults many errors, which meet what seldom runs."""
 MAX_SHOWN = 200
 """Characters of what broke that a report shows."""
 

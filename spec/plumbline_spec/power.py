@@ -26,6 +26,8 @@ from plumbline_spec.disk import (
     Reach,
     Sync,
     SyncFolder,
+    Unlink,
+    Write,
 )
 from plumbline_spec.host import Recovered, RequestId, Session, Setting, Storage
 
@@ -37,6 +39,8 @@ C = TypeVar("C")
 CREATING, CLOSING = "(create)", "(close)"
 """The names of what is no event and writes all the same."""
 ALL = 1_000_000
+TRIED = 8
+"""How many recoveries are looked at for each that is judged."""
 WITHIN_RECOVERY = Reach(subsets=3, drawn=2, torn=1)
 """How many durable states are derived at each moment of a recovery."""
 
@@ -93,12 +97,26 @@ class Segment(Struct, Generic[E], frozen=True, kw_only=True):
     """What else happened, for the witness."""
 
 
+class Moment(Struct, frozen=True):
+    """When the power goes, and what may be there then."""
+
+    disk: Disk
+    allowed: Sequence[Stored]
+    where: str
+    earlier: Sequence[Stored]
+    """What was there before the event in progress."""
+
+
 class Tally:
     """What was done for one event or setting."""
 
     def __init__(self) -> None:
-        self.operations = self.states = self.distinct = self.recoveries = self.errors = 0
-        self.seconds = self.error_seconds = 0.0
+        self.operations = self.states = self.distinct = self.errors = 0
+        self.recoveries = 0
+        """Durable states within a recovery."""
+        self.repairs = 0
+        """Recoveries that wrote, and within which the power was lost."""
+        self.seconds = 0.0
 
     def add(self, other: "Tally") -> None:
         """Count what another one counted as well."""
@@ -107,8 +125,8 @@ class Tally:
         self.distinct += other.distinct
         self.recoveries += other.recoveries
         self.errors += other.errors
+        self.repairs += other.repairs
         self.seconds += other.seconds
-        self.error_seconds += other.error_seconds
 
 
 class PowerSweep(Generic[S, E, O, C]):
@@ -151,14 +169,22 @@ class PowerSweep(Generic[S, E, O, C]):
     def empty(self) -> Image:
         """Return the files of a store that was created and closed."""
         if self._empty is None:
-            session = self.storage.open(self.setting, {})
+            session = self.opened({}, CREATING)
             session.close()
             self._empty = session.image()
         return self._empty
 
+    def opened(self, image: Image, row: str) -> Session[S, E, O]:
+        """Open an image by the shipped code. Raises ``ClauseBroken`` when that fails."""
+        try:
+            return self.storage.open(self.setting, image)
+        except Exception as error:
+            found = f"it does not open: {type(error).__name__}: {error}"
+            raise ClauseBroken("FLT-3", f"{row} in {self.setting.name}", found) from error
+
     def create(self) -> None:
         """Judge the creation of a store. Raises ``ClauseBroken``."""
-        session = self.storage.open(self.setting, {})
+        session = self.opened({}, CREATING)
         opened = len(session.log)
         session.close()
         initial = Stored(state=canonical(self.machine.initial))
@@ -174,7 +200,7 @@ class PowerSweep(Generic[S, E, O, C]):
     def take(self, events: Sequence[E], *, last: bool = False) -> None:
         """Take a history and judge its every moment, or its last event. Raises ``ClauseBroken``."""
         start = self.empty()
-        session = self.storage.open(self.setting, start)
+        session = self.opened(start, "(open)")
         segments = list[Segment[E]]()
         opened, latest = 0, Stored(canonical(self.machine.initial))
         try:
@@ -235,27 +261,25 @@ class PowerSweep(Generic[S, E, O, C]):
     def _judge_segment(
         self, disk: Disk, segment: Segment[E], earlier: Sequence[Stored], tally: Tally
     ) -> None:
-        again = 0 if segment.note else self.recoveries
         sampled = segment.step is None or segment.note
         judged = self._moments(len(segment.operations)) if sampled else None
+        recoveries = _Reservoir[S](0 if segment.note else self.recoveries * TRIED, self.random)
         for number, operation in enumerate(segment.operations, 1):
             disk.apply(operation)
             tally.operations += 1
             if judged is not None and number not in judged:
                 continue
-            where = f"operation {number} of {len(segment.operations)} ({_brief(operation)})"
+            where = f"after operation {number} of {len(segment.operations)} ({_brief(operation)})"
+            moment = Moment(disk, segment.allowed, where, earlier)
             new = judged is None and number > 1
             for state in disk.durable_states(self.reach, self.random, new=new):
-                recovered = self._judge_state(
-                    state, segment, segment.allowed, where, earlier, tally
-                )
-                if again and recovered is not None and len(state.arrival.kept) != number:
-                    again -= 1
-                    self._judge_recovery(state.image(), recovered, segment.name, where, tally)
+                recovered = self._judge_state(state, segment, moment, tally)
+                if recovered is not None:
+                    recoveries.offer(state, recovered, where)
+        moment = Moment(disk, segment.allowed[-1:], "after the answer", earlier)
         for state in disk.durable_states(self.reach, self.random):
-            self._judge_state(
-                state, segment, segment.allowed[-1:], "after the answer", earlier, tally
-            )
+            self._judge_state(state, segment, moment, tally)
+        self._judge_recoveries(recoveries, segment.name, tally)
 
     def _moments(self, operations: int) -> frozenset[int]:
         """Return the numbers of the operations after which the power goes."""
@@ -264,13 +288,7 @@ class PowerSweep(Generic[S, E, O, C]):
         return frozenset(self.random.sample(range(1, operations + 1), self.moments))
 
     def _judge_state(
-        self,
-        state: DurableState,
-        segment: Segment[E],
-        allowed: Sequence[Stored],
-        where: str,
-        earlier: Sequence[Stored],
-        tally: Tally,
+        self, state: DurableState, segment: Segment[E], moment: Moment, tally: Tally
     ) -> Recovered[S] | None:
         """Judge one durable state; return what was recovered when it was not met before."""
         tally.states += 1
@@ -280,22 +298,28 @@ class PowerSweep(Generic[S, E, O, C]):
             tally.distinct += 1
             recovered = self.storage.recover(self.setting, state.image())
             self._recovered[state.digest] = recovered
-        stored = self._stored(recovered)
-        if stored is None or stored not in allowed:
-            row = self._row(state, segment, where)
-            if stored is None:
-                raise ClauseBroken("FLT-3", row, recovered.broken)
-            lost = stored in earlier or stored in segment.allowed
-            found = _told(stored, allowed, segment.allowed)
-            raise ClauseBroken("FLT-2" if lost else "FLT-1", row, found)
-        self._ask_again(state, recovered, segment, where)
+        try:
+            self._hold(recovered, segment, moment)
+            self._ask_again(state, recovered, segment, moment)
+        except ClauseBroken as broken:
+            broken.arrived = tuple(
+                (_brief(operation), fate) for operation, fate in moment.disk.fates(state.arrival)
+            )
+            raise
         return recovered if fresh else None
 
-    def _row(self, state: DurableState, segment: Segment[E], where: str) -> str:
-        return (
-            f"{segment.name} in {self.setting.name}{segment.note}, power lost at {where},"
-            f" {state.arrival}"
-        )
+    def _hold(self, recovered: Recovered[S], segment: Segment[E], moment: Moment) -> None:
+        """Hold what was recovered to what may be there."""
+        stored = self._stored(recovered)
+        if stored is None:
+            raise ClauseBroken("FLT-3", self._row(segment, moment), recovered.broken)
+        if stored not in moment.allowed:
+            lost = stored in moment.earlier or stored in segment.allowed
+            found = _told(stored, moment.allowed, segment.allowed)
+            raise ClauseBroken("FLT-2" if lost else "FLT-1", self._row(segment, moment), found)
+
+    def _row(self, segment: Segment[E], moment: Moment) -> str:
+        return f"{segment.name} in {self.setting.name}{segment.note}, power lost {moment.where}"
 
     def _stored(self, recovered: Recovered[S]) -> Stored | None:
         """Return what was recovered, or None when it is broken."""
@@ -308,7 +332,7 @@ class PowerSweep(Generic[S, E, O, C]):
         return stored
 
     def _ask_again(
-        self, state: DurableState, recovered: Recovered[S], segment: Segment[E], where: str
+        self, state: DurableState, recovered: Recovered[S], segment: Segment[E], moment: Moment
     ) -> None:
         """Send the event in progress again to what was recovered, once for each content."""
         step = segment.step
@@ -318,16 +342,17 @@ class PowerSweep(Generic[S, E, O, C]):
         if asked in self._settled:
             return
         self._settled.add(asked)
-        self._asked(self._again(state.image(), step)[1], step, self._row(state, segment, where))
+        row = self._row(segment, moment)
+        self._asked(self._again(state.image(), step, row)[1], step, row)
 
     def _again(
-        self, image: Image, step: Step[E]
+        self, image: Image, step: Step[E], row: str
     ) -> tuple[Session[S, E, O], tuple[bytes, bytes] | str, int]:
         """Open an image, send an event, observe, and close.
 
         Returns the session, the answer and the state or what was raised, and how long the log was.
         """
-        session = self.storage.open(self.setting, image)
+        session = self.opened(image, row)
         told: tuple[bytes, bytes] | str
         try:
             told = canonical(session.step(step.event, step.request)), canonical(session.observe())
@@ -348,20 +373,37 @@ class PowerSweep(Generic[S, E, O, C]):
         if after != step.after.state:
             raise ClauseBroken("FLT-6", row, "asked again it led to another state")
 
+    def _judge_recoveries(self, tried: "_Reservoir[S]", name: str, tally: Tally) -> None:
+        """Judge some recoveries, rather those that write than those that find nothing to do."""
+        logged = list[tuple[bool, DurableState, Image, Recovered[S], str, list[Operation]]]()
+        for state, image, recovered, where in tried.kept:
+            session = self.opened(image, f"{name}, power lost {where},")
+            opened = any(isinstance(one, Write | Unlink) for one in session.log)
+            session.close()
+            logged.append((opened, state, image, recovered, where, list(session.log)))
+        logged.sort(key=lambda one: not one[0])
+        for opened, _, image, recovered, where, log in logged[: self.recoveries]:
+            tally.repairs += opened
+            self._judge_recovery(image, log, recovered, f"{name}, power lost {where}", tally)
+
     def _judge_recovery(
-        self, image: Image, recovered: Recovered[S], name: str, where: str, tally: Tally
+        self,
+        image: Image,
+        log: Sequence[Operation],
+        recovered: Recovered[S],
+        row: str,
+        tally: Tally,
     ) -> None:
-        """Lose power at every moment of a recovery as well: what is recovered stays the same."""
-        session = self.storage.open(self.setting, image)
-        session.close()
+        """Lose power at moments of a recovery as well: what is recovered stays the same."""
         disk = self._disk(image)
-        judged = self._moments(len(session.log))
-        for number, operation in enumerate(session.log, 1):
+        judged = self._moments(len(log))
+        for number, operation in enumerate(log, 1):
             disk.apply(operation)
             if number not in judged:
                 continue
             for state in disk.durable_states(WITHIN_RECOVERY, self.random):
                 tally.recoveries += 1
+                tally.states += 1
                 found = self._recovered.get(state.digest)
                 if found is None:
                     tally.distinct += 1
@@ -372,11 +414,12 @@ class PowerSweep(Generic[S, E, O, C]):
                     recovered.state,
                     recovered.answers,
                 ):
-                    row = (
-                        f"{name} in {self.setting.name}, power lost at {where} and again at"
-                        f" operation {number} of the recovery ({_brief(operation)})"
+                    said = (
+                        f"{row}, in {self.setting.name}, and again after operation {number} of"
+                        f" {len(log)} of the recovery ({_brief(operation)})"
                     )
-                    raise ClauseBroken("FLT-4", row, found.broken or "another state was recovered")
+                    broken = found.broken or "another state was recovered"
+                    raise ClauseBroken("FLT-4", said, broken)
 
     def _judge_kills(
         self, start: Image, done: Sequence[Operation], segment: Segment[E], tally: Tally
@@ -398,16 +441,39 @@ class PowerSweep(Generic[S, E, O, C]):
             disk = self._disk(start)
             for operation in (*done, *segment.operations[:number]):
                 disk.apply(operation)
-            session, told, asked = self._again(disk.now(), step)
             where = (
-                f"operation {number} of {len(segment.operations)}, where the process was killed,"
-                " and the event asked again"
+                f"when the process had been killed after operation {number} of"
+                f" {len(segment.operations)} and another one had answered the event"
             )
-            self._asked(told, step, f"{segment.name} in {self.setting.name}, {where}")
+            moment = Moment(disk, segment.allowed[-1:], where, ())
+            row = self._row(segment, moment)
+            session, told, asked = self._again(disk.now(), step, row)
+            self._asked(told, step, row)
             for operation in session.log[:asked]:
                 disk.apply(operation)
             for state in disk.durable_states(self.reach, self.random):
-                self._judge_state(state, segment, segment.allowed[-1:], where, (), tally)
+                self._judge_state(state, segment, moment, tally)
+
+
+class _Reservoir(Generic[S]):
+    """Some of the durable states of an event, each as likely as any other."""
+
+    def __init__(self, size: int, random: Random) -> None:
+        self._size, self._random = size, random
+        self._met = 0
+        self.kept: list[tuple[DurableState, Image, Recovered[S], str]] = []
+
+    def offer(self, state: DurableState, recovered: Recovered[S], where: str) -> None:
+        """Keep a state, or not."""
+        if not self._size:
+            return
+        self._met += 1
+        if len(self.kept) < self._size:
+            self.kept.append((state, state.image(), recovered, where))
+            return
+        place = self._random.randrange(self._met)
+        if place < self._size:
+            self.kept[place] = (state, state.image(), recovered, where)
 
 
 def _brief(operation: Operation) -> str:

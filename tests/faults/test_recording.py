@@ -79,8 +79,10 @@ def test_an_event_of_a_small_log_moves_it_into_the_database(storage: Storage) ->
 
 @pytest.mark.parametrize("kind", sorted(STRIKES))
 def test_a_fault_strikes_once_or_from_then_on(storage: Storage, kind: str) -> None:
+    # With a log the lock of the file is held already.
+    setting = setting_of(storage, "delete/extra" if kind == "busy" else "wal/full")
     for lasting in (False, True):
-        session = storage.open(storage.settings[0], {})
+        session = storage.open(setting, {})
         session.arm(Fault(kind=kind, at=0, lasting=lasting))
         # What stands in memory is not read; an open statement elsewhere made it stale here.
         session.connection.release_memory()
@@ -98,7 +100,7 @@ def test_calls_are_counted_by_a_fault_that_never_strikes(storage: Storage) -> No
         session.step(WORLD[0], RequestId("r"))
         met = session.disarm()
         assert not met.struck
-        assert kind.name == "read" or met.calls > 0
+        assert kind.name in ("read", "busy") or met.calls > 0
         session.close()
 
 
