@@ -39,6 +39,7 @@ def interleaved_builds(
         answer: Answer = answered,
         reading: Reading[S] = in_one_transaction,
         opens: Opens = open_database,
+        meeting: str = "",
     ) -> Build[S, E, O, C]:
         def shared() -> Shared[S, E, O]:
             return SqliteShared(program, answer=answer, reading=reading, opens=opens)
@@ -47,6 +48,7 @@ def interleaved_builds(
             name=name,
             engine="interleave",
             breaks=breaks,
+            meeting=meeting,
             story=story,
             case=lambda: replace(case(), shared=shared),
         )
@@ -56,18 +58,21 @@ def interleaved_builds(
         "SCH-1",
         "Every statement commits by itself, so another may write between a guard and its effect.",
         answer=reads_then_writes,
+        meeting="same",
     )
     yield build(
         "decided before",
         "SCH-1",
         "An event is decided in one transaction and written in the next one.",
         answer=decides_before,
+        meeting="same",
     )
     yield build(
         "a handler that swallows busy",
         "SCH-1",
         "A COMMIT that finds a reader inside and gives up is taken for done.",
         answer=swallows_busy,
+        meeting="observe",
     )
     yield build(
         "deferred begin",

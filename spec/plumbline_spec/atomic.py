@@ -7,18 +7,26 @@ and take the power away at every moment of it (FLT-7).
 import os
 import secrets
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 
 class Files(Protocol):
-    """What is asked of a disk."""
+    """What is asked of a disk, one thing at a time."""
 
     def make_folder(self, folder: Path) -> None:
         """Make a folder that is not there, in one that is. Raises ``OSError``."""
         ...
 
-    def write(self, path: Path, content: bytes) -> None:
-        """Make a file that is not there, with a content, and sync it. Raises ``OSError``."""
+    def create(self, path: Path) -> BinaryIO:
+        """Make a file that is not there, for writing. Raises ``OSError``."""
+        ...
+
+    def write(self, file: BinaryIO, content: bytes) -> None:
+        """Write a content to the end of a file. Raises ``OSError``."""
+        ...
+
+    def sync(self, file: BinaryIO) -> None:
+        """Make durable what was written to a file. Raises ``OSError``."""
         ...
 
     def replace(self, source: Path, target: Path) -> None:
@@ -41,13 +49,19 @@ class SystemFiles:
         """Make a folder; one that another made meanwhile is as good."""
         folder.mkdir(exist_ok=True)
 
-    def write(self, path: Path, content: bytes) -> None:
-        """Make a file and sync it; a link in its place is not followed."""
+    def create(self, path: Path) -> BinaryIO:
+        """Make a file; a link in its place is not followed."""
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        return os.fdopen(handle, "wb")
+
+    def write(self, file: BinaryIO, content: bytes) -> None:
+        """Write and leave nothing in a buffer."""
+        file.write(content)
+        file.flush()
+
+    def sync(self, file: BinaryIO) -> None:
+        """Sync a file."""
+        os.fsync(file.fileno())
 
     def replace(self, source: Path, target: Path) -> None:
         """Rename a file."""
@@ -82,7 +96,9 @@ def write_atomically(path: Path, content: bytes, files: Files = SYSTEM) -> None:
     _make_folders(path.parent, files)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        files.write(temporary, content)
+        with files.create(temporary) as file:
+            files.write(file, content)
+            files.sync(file)
         files.replace(temporary, path)
     except BaseException:
         files.remove(temporary)

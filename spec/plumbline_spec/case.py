@@ -38,6 +38,8 @@ class Build(Struct, Generic[S, E, O, C], frozen=True, kw_only=True):
     """What is wrong with it, in a sentence."""
     breaks: str = ""
     """The clause that it must be seen to break; "" for any."""
+    meeting: str = ""
+    """The form of meetings of clients in which that is likely; "" where it is the clause's own."""
     case: "Callable[[], Case[S, E, O, C]]"
     """The case with the hosts of this build."""
 

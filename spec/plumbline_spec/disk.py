@@ -466,3 +466,12 @@ def _tearings(index: int, write: Write, salt: int, ways: int) -> Iterator[Torn]:
 def digest_of(content: bytes) -> bytes:
     """Return a digest that tells contents apart; nobody makes two with the same one on purpose."""
     return hashlib.sha1(content, usedforsecurity=False).digest()
+
+
+def brief(operation: Operation) -> str:
+    """Return an operation as one line: what, of which file, where, how much."""
+    fields = [
+        f"{len(value)} bytes" if isinstance(value, bytes) else str(value)
+        for value in (getattr(operation, name) for name in operation.__struct_fields__)
+    ]
+    return " ".join([type(operation).__name__, *fields])

@@ -50,8 +50,9 @@ LIKELY = {"SCH-3": "observe", "SCH-4": "request", "SCH-5": "observe", "SCH-6": "
 OPENING_COSTS = 4
 """How many times more a schedule costs in which a store is made; it gets so many times fewer."""
 OPENING_LEAST = 16
-CONTROL_SCHEDULES = 80
-"""Schedules of each meeting and mode in which a build with a fault is looked for."""
+CONTROL_ROUNDS = ((80, 1_000), (600, 8), (4_000, 8))
+"""Schedules of a meeting in one mode in which a build with a fault is looked for, and in how many
+of the likeliest: first a few of each, then more of some."""
 
 
 def run_interleave(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> EngineReport:
@@ -230,25 +231,28 @@ def _control(build: Build[S, E, O, C], pairing: Pairing[E], progress: Progress) 
     case = build.case()
     assert case.shared is not None, "a control of this engine has a shared store"
     with Bench(case.machine, case.shared()) as bench:
-        meetings, modes = _by_turns(pairing.meetings, build.breaks), bench.shared.modes
-        schedules = 0
-        for meeting, mode in product(meetings, modes):
-            progress(f"control: {build.name}; {meeting.name}")
-            course = bench.course(meeting, mode)
-            found = first_breach(course, build.breaks, CONTROL_SCHEDULES)
-            schedules += course.schedules
-            if found is not None:
-                caught = f"{found.breach.clause}, {mode}, {meeting.name}"
-                return _Control(name=build.name, schedules=schedules, caught=caught)
-    return _Control(name=build.name, schedules=schedules, caught=None)
+        meetings = _by_turns(pairing.meetings, build.meeting or LIKELY.get(build.breaks, ""))
+        modes = bench.shared.modes
+        courses = [bench.course(meeting, mode) for meeting, mode in product(meetings, modes)]
+        for most, likeliest in CONTROL_ROUNDS:
+            for course in courses[:likeliest]:
+                meeting, mode = course.together.meeting, course.together.mode
+                progress(f"control: {build.name}; {meeting.name}")
+                found = first_breach(course, build.breaks, most)
+                if found is not None:
+                    caught = f"{found.breach.clause}, {mode}, {meeting.name}"
+                    taken = sum(one.schedules for one in courses)
+                    return _Control(name=build.name, schedules=taken, caught=caught)
+        taken = sum(one.schedules for one in courses)
+    return _Control(name=build.name, schedules=taken, caught=None)
 
 
-def _by_turns(meetings: Sequence[Meeting[E]], clause: str) -> list[Meeting[E]]:
+def _by_turns(meetings: Sequence[Meeting[E]], likely: str) -> list[Meeting[E]]:
     """Return a meeting of every form, then another of every form: those with most before first.
 
     Two of the form that is most likely to break a clause come before all others.
     """
-    places = Counter[str]({LIKELY.get(clause, ""): -2})
+    places = Counter[str]({likely: -2})
     keyed: list[tuple[int, Meeting[E]]] = []
     for meeting in sorted(meetings, key=lambda one: -len(one.start or ())):
         keyed.append((places[meeting.form], meeting))

@@ -1,14 +1,15 @@
 """Pairing: which events of a machine meet, and in which state.
 
 For every two types of events, a type with itself included, one state and two concrete events are
-chosen: the first found, breadth first, in which both change the state and the order of the two
-matters to an answer or to what is left; else the best that there is. The walk is the explorer's, so
+chosen: the first found, breadth first, in which both change the state, in either order, and the
+order matters to an answer or to what is left; else the best that there is. The second event may be
+one that is offered only after the first. The walk is the explorer's, so
 the state is one that a shortest trace leads to. Two types that read only do not meet.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from itertools import combinations_with_replacement
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import combinations_with_replacement, islice
 from typing import Generic, TypeVar
 
 from msgspec import Struct
@@ -30,8 +31,9 @@ MAX_BRANCHES = 2
 """States that are followed from one state by events of one type: the walk is narrow and deep."""
 MAX_OFFERS = 3
 """Events of one type that are tried in one state: those that change it first."""
-BOTH_CHANGE, ORDER_MATTERS = 2, 1
-BEST = BOTH_CHANGE + ORDER_MATTERS
+BOTH_SUCCEED, BOTH_CHANGE, ORDER_MATTERS = 4, 2, 1
+CONFLICT = BOTH_CHANGE + ORDER_MATTERS
+BEST = BOTH_SUCCEED + CONFLICT
 
 FIRST, SECOND, THIRD = (RequestId(f"request-{number}") for number in (1, 2, 3))
 
@@ -43,7 +45,8 @@ class Pair(Struct, Generic[E], frozen=True, kw_only=True):
     first: E
     second: E
     rank: int
-    """``BOTH_CHANGE`` and ``ORDER_MATTERS``, added."""
+    """``BOTH_SUCCEED`` (each changes the state after the other as well), ``BOTH_CHANGE`` and
+    ``ORDER_MATTERS``, added."""
 
 
 class Pairing(Struct, Generic[E], frozen=True, kw_only=True):
@@ -70,7 +73,7 @@ def pair_up(machine: Machine[S, E, O, C], scopes: Iterable[C]) -> Pairing[E]:
         search.walk(scope)
     pairs = search.best
     meetings = (
-        *_events(pairs, wanted),
+        *_events(search),
         *_with_itself(machine, pairs),
         *_reused(pairs, wanted),
         *_opening(pairs),
@@ -105,6 +108,8 @@ class _Search(Generic[S, E, O, C]):
             kinds: BEST if reading.isdisjoint(kinds) else ORDER_MATTERS for kinds in wanted
         }
         self.best: dict[tuple[type[E], type[E]], Pair[E]] = {}
+        self.conflicts: dict[tuple[type[E], type[E]], Pair[E]] = {}
+        """Those found first of which the order matters, whether both succeed or not."""
 
     def walk(self, scope: C) -> None:
         """Look at the states of a scope, nearest first, as long as a pair could be better."""
@@ -124,7 +129,7 @@ class _Search(Generic[S, E, O, C]):
                 if new and followed[type(event)] < MAX_BRANCHES:
                     followed[type(event)] += 1
                     waiting.append(after)
-            self._look(walk.trace_to(walk.seen[state]), offers)
+            self._look(state, scope, walk.trace_to(walk.seen[state]), offers)
 
     def _sought(self) -> list[tuple[type[E], type[E]]]:
         return [
@@ -133,19 +138,50 @@ class _Search(Generic[S, E, O, C]):
             if kinds not in self.best or self.best[kinds].rank < rank
         ]
 
-    def _look(self, start: tuple[E, ...], offers: dict[type[E], list[_Offer[S, E, O]]]) -> None:
+    def _look(
+        self,
+        state: S,
+        scope: C,
+        start: tuple[E, ...],
+        offers: dict[type[E], list[_Offer[S, E, O]]],
+    ) -> None:
         few = {
             kind: sorted(found, key=lambda one: not one.changes)[:MAX_OFFERS]
             for kind, found in offers.items()
         }
         for kinds in self._sought():
             for one in few.get(kinds[0], ()):
-                for other in few.get(kinds[1], ()):
-                    rank = self._rank(one, other)
-                    if kinds not in self.best or rank > self.best[kinds].rank:
-                        self.best[kinds] = Pair(
-                            start=start, first=one.event, second=other.event, rank=rank
-                        )
+                later = self._offered_later(state, scope, one, kinds[1])
+                for other in (*few.get(kinds[1], ()), *later):
+                    pair = Pair(
+                        start=start,
+                        first=one.event,
+                        second=other.event,
+                        rank=self._rank(one, other),
+                    )
+                    if kinds not in self.best or pair.rank > self.best[kinds].rank:
+                        self.best[kinds] = pair
+                    if pair.rank & CONFLICT == CONFLICT:
+                        self.conflicts.setdefault(kinds, pair)
+
+    def _offered_later(
+        self, state: S, scope: C, one: _Offer[S, E, O], kind: type[E]
+    ) -> Iterator[_Offer[S, E, O]]:
+        """Yield events that are offered after one, and what they do where it is not there yet.
+
+        Names are offered in their order, so the second name only when the first is taken.
+        """
+        if one.after is state:
+            return
+        found = (event for event in self._machine.events(one.after, scope) if type(event) is kind)
+        for event in islice(found, MAX_OFFERS):
+            after, outcome = self._machine.step(state, event)
+            yield _Offer(
+                event=event,
+                after=after,
+                outcome=canonical(outcome),
+                changes=after is not state,
+            )
 
     def _rank(self, one: _Offer[S, E, O], other: _Offer[S, E, O]) -> int:
         end, later = self._machine.step(one.after, other.event)
@@ -155,23 +191,37 @@ class _Search(Generic[S, E, O, C]):
             or canonical(earlier) != one.outcome
             or canonical(end) != canonical(tail)
         )
-        return BOTH_CHANGE * (one.changes and other.changes) + ORDER_MATTERS * matters
+        both = one.changes and other.changes
+        succeed = both and end is not one.after and tail is not other.after
+        return BOTH_SUCCEED * succeed + BOTH_CHANGE * both + ORDER_MATTERS * matters
 
 
 _Pairs = dict[tuple[type[E], type[E]], Pair[E]]
 
 
-def _events(pairs: _Pairs[E], wanted: Sequence[tuple[type[E], type[E]]]) -> Iterable[Meeting[E]]:
-    """Yield a meeting for every two types of events; first those of a type with itself."""
-    for kinds in sorted(wanted, key=lambda one: one[0] is not one[1]):
-        if kinds in pairs:
-            pair = pairs[kinds]
-            yield Meeting(
-                name=" · ".join(kind.__name__ for kind in kinds),
-                form="events",
-                start=pair.start,
-                clients=(_sending(pair.first, FIRST), _sending(pair.second, SECOND)),
-            )
+def _events(search: _Search[S, E, O, C]) -> Iterable[Meeting[E]]:
+    """Yield a meeting for every two types of events, and another one where they only conflict.
+
+    Those of a type with itself come first.
+    """
+    for kinds, pair in sorted(search.best.items(), key=lambda one: one[0][0] is not one[0][1]):
+        name = " · ".join(kind.__name__ for kind in kinds)
+        yield _meeting(name, pair)
+        conflict = search.conflicts.get(kinds)
+        if conflict is not None and pair.rank < BEST and conflict != pair:
+            yield _meeting(f"{name}, in conflict", conflict)
+        if kinds[0] is kinds[1] and pair.first != pair.second:
+            same = Pair(start=pair.start, first=pair.first, second=pair.first, rank=0)
+            yield _meeting(f"{name}, the same event", same, "same")
+
+
+def _meeting(name: str, pair: Pair[E], form: str = "events") -> Meeting[E]:
+    return Meeting(
+        name=name,
+        form=form,
+        start=pair.start,
+        clients=(_sending(pair.first, FIRST), _sending(pair.second, SECOND)),
+    )
 
 
 def _with_itself(machine: Machine[S, E, O, C], pairs: _Pairs[E]) -> Iterable[Meeting[E]]:
@@ -189,6 +239,13 @@ def _with_itself(machine: Machine[S, E, O, C], pairs: _Pairs[E]) -> Iterable[Mee
                 form="observe",
                 start=pair.start,
                 clients=(sending, (OBSERVE,)),
+            )
+            # Whoever was told that the store is busy asks again, on the same connection.
+            yield Meeting(
+                name=f"{kind.__name__} and again · {OBSERVE}",
+                form="again",
+                start=pair.start,
+                clients=((*sending, *sending), (OBSERVE,)),
             )
         yield Meeting(
             name=f"{kind.__name__}, one request twice",
@@ -245,7 +302,7 @@ def _opening_beside(pairs: _Pairs[E]) -> Iterable[Meeting[E]]:
 def _crowds(pairs: _Pairs[E], wanted: Sequence[tuple[type[E], type[E]]]) -> Iterable[Meeting[E]]:
     """Yield meetings of three: two events and one who observes twice, and three events."""
     for kinds in wanted:
-        if kinds not in pairs or pairs[kinds].rank < BEST:
+        if kinds not in pairs or pairs[kinds].rank & CONFLICT != CONFLICT:
             continue
         pair, name = pairs[kinds], " · ".join(kind.__name__ for kind in kinds)
         two = (_sending(pair.first, FIRST), _sending(pair.second, SECOND))

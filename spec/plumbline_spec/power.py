@@ -28,6 +28,7 @@ from plumbline_spec.disk import (
     SyncFolder,
     Unlink,
     Write,
+    brief,
 )
 from plumbline_spec.host import Recovered, RequestId, Session, Setting, Storage
 
@@ -269,7 +270,7 @@ class PowerSweep(Generic[S, E, O, C]):
             tally.operations += 1
             if judged is not None and number not in judged:
                 continue
-            where = f"after operation {number} of {len(segment.operations)} ({_brief(operation)})"
+            where = f"after operation {number} of {len(segment.operations)} ({brief(operation)})"
             moment = Moment(disk, segment.allowed, where, earlier)
             new = judged is None and number > 1
             for state in disk.durable_states(self.reach, self.random, new=new):
@@ -303,7 +304,7 @@ class PowerSweep(Generic[S, E, O, C]):
             self._ask_again(state, recovered, segment, moment)
         except ClauseBroken as broken:
             broken.arrived = tuple(
-                (_brief(operation), fate) for operation, fate in moment.disk.fates(state.arrival)
+                (brief(operation), fate) for operation, fate in moment.disk.fates(state.arrival)
             )
             raise
         return recovered if fresh else None
@@ -416,7 +417,7 @@ class PowerSweep(Generic[S, E, O, C]):
                 ):
                     said = (
                         f"{row}, in {self.setting.name}, and again after operation {number} of"
-                        f" {len(log)} of the recovery ({_brief(operation)})"
+                        f" {len(log)} of the recovery ({brief(operation)})"
                     )
                     broken = found.broken or "another state was recovered"
                     raise ClauseBroken("FLT-4", said, broken)
@@ -474,14 +475,6 @@ class _Reservoir(Generic[S]):
         place = self._random.randrange(self._met)
         if place < self._size:
             self.kept[place] = (state, state.image(), recovered, where)
-
-
-def _brief(operation: Operation) -> str:
-    fields = [
-        f"{len(value)} bytes" if isinstance(value, bytes) else str(value)
-        for value in (getattr(operation, name) for name in operation.__struct_fields__)
-    ]
-    return " ".join([type(operation).__name__, *fields])
 
 
 def _told(stored: Stored, allowed: Sequence[Stored], both: Sequence[Stored]) -> str:

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
+from typing import BinaryIO
 
 from msgspec import Struct
 
@@ -27,6 +28,7 @@ from plumbline_spec.disk import (
     SyncFolder,
     Unlink,
     Write,
+    brief,
 )
 from plumbline_spec.power import Tally
 
@@ -42,6 +44,8 @@ class RecordingFiles:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.log: list[Operation] = []
+        self._places: dict[int, tuple[str, int]] = {}
+        """The name of an open file and where it ends, by its descriptor."""
 
     def _name(self, path: Path) -> str:
         name = path.relative_to(self.root).as_posix()
@@ -52,14 +56,25 @@ class RecordingFiles:
         SYSTEM.make_folder(folder)
         self.log.append(MakeFolder(self._name(folder)))
 
-    def write(self, path: Path, content: bytes) -> None:
-        """Make a file and sync it."""
-        SYSTEM.write(path, content)
-        name = self._name(path)
-        self.log.append(Create(name))
+    def create(self, path: Path) -> BinaryIO:
+        """Make a file."""
+        file = SYSTEM.create(path)
+        self._places[file.fileno()] = (self._name(path), 0)
+        self.log.append(Create(self._name(path)))
+        return file
+
+    def write(self, file: BinaryIO, content: bytes) -> None:
+        """Write to the end of a file."""
+        SYSTEM.write(file, content)
+        name, end = self._places[file.fileno()]
         for start in range(0, len(content), PIECE_BYTES):
-            self.log.append(Write(name, start, content[start : start + PIECE_BYTES]))
-        self.log.append(Sync(name))
+            self.log.append(Write(name, end + start, content[start : start + PIECE_BYTES]))
+        self._places[file.fileno()] = (name, end + len(content))
+
+    def sync(self, file: BinaryIO) -> None:
+        """Sync a file."""
+        SYSTEM.sync(file)
+        self.log.append(Sync(self._places[file.fileno()][0]))
 
     def replace(self, source: Path, target: Path) -> None:
         """Rename a file."""
@@ -146,7 +161,7 @@ def _judge(
     for number, operation in enumerate(log, 1):
         disk.apply(operation)
         tally.operations += 1
-        where = f"operation {number} of {len(log)} ({type(operation).__name__})"
+        where = f"after operation {number} of {len(log)} ({brief(operation)})"
         _judge_states(disk, (old, NEW), where, reach, random, tally)
     _judge_states(disk, (NEW,), "after the writer returned", reach, random, tally)
 
@@ -166,8 +181,11 @@ def _judge_states(
         seen.add(state.digest)
         content = state.image().get(NAME)
         if content not in allowed:
-            row = f"file {NAME}, power lost at {where}, {state.arrival}"
-            raise ClauseBroken("FLT-7", row, _found(content))
+            row = f"file {NAME}, power lost {where}"
+            broken = ClauseBroken("FLT-7", row, _found(content))
+            fates = disk.fates(state.arrival)
+            broken.arrived = tuple((brief(operation), fate) for operation, fate in fates)
+            raise broken
 
 
 def _found(content: bytes | None) -> str:

@@ -315,7 +315,7 @@ def test_a_file_is_published_whole_and_durably() -> None:
 @pytest.mark.parametrize("careless", CARELESS, ids=lambda one: one.name)
 def test_a_careless_writer_is_caught(careless: Careless) -> None:
     """FLT-7: the missing sync of the folder among them."""
-    with pytest.raises(ClauseBroken, match=r"^FLT-7 file kept/trace\.jsonl, power lost at "):
+    with pytest.raises(ClauseBroken, match=r"^FLT-7 file kept/trace\.jsonl, power lost after "):
         publish(WRITER, Random(1), Tally(), careless=careless)
 
 

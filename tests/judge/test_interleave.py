@@ -399,7 +399,7 @@ def test_meetings_are_looked_for_until_the_best_are_found() -> None:
     assert len(crowds) == 2 * len(
         [one for one in pair_up(machine(), [SCOPE]).meetings if one.form == "events"]
     )
-    assert BEST == 3
+    assert BEST == 7
 
 
 def test_opening_is_an_event_too() -> None:
