@@ -29,7 +29,7 @@ import hashlib
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import chain
+from itertools import chain, pairwise
 from random import Random
 from typing import TypeAlias
 
@@ -398,12 +398,18 @@ def _put(changed: bytearray, offset: int, written: bytes) -> None:
 def _put_torn(changed: bytearray, write: Write, torn: Torn) -> None:
     end = write.offset + len(write.content)
     changed.extend(bytes(max(0, end - len(changed))))
-    for sector, start in enumerate(range(0, len(write.content), SECTOR_BYTES)):
-        stop = min(start + SECTOR_BYTES, len(write.content))
+    for sector, (start, stop) in enumerate(_sectors(write)):
         if sector in torn.sectors:
             changed[write.offset + start : write.offset + stop] = write.content[start:stop]
         elif torn.garbage:
             changed[write.offset + start : write.offset + stop] = torn.garbage[start:stop]
+
+
+def _sectors(write: Write) -> list[tuple[int, int]]:
+    """Return where a content is cut by the sectors of the disk, counted from its beginning."""
+    first = SECTOR_BYTES - write.offset % SECTOR_BYTES
+    cuts = [0, *range(first, len(write.content), SECTOR_BYTES), len(write.content)]
+    return list(pairwise(cuts)) if write.content else []
 
 
 def arrivals(
@@ -429,6 +435,18 @@ def arrivals(
         if not isinstance(one, _Entry) and isinstance(one[1], Write):
             for torn in _tearings(index, one[1], salt, reach.torn):
                 yield Arrival(frozenset(range(index)), torn)
+    earlier = [index for index, one in enumerate(pending[:-1]) if _is_write(one)]
+    if earlier and reach.torn:
+        index = random.choice(earlier)
+        write = pending[index]
+        assert not isinstance(write, _Entry)
+        assert isinstance(write[1], Write)
+        # What is torn may be followed by what arrived whole: a marker, an entry of a folder.
+        yield Arrival(every - {index}, next(_tearings(index, write[1], salt, 1)))
+
+
+def _is_write(one: _Pending) -> bool:
+    return not isinstance(one, _Entry) and isinstance(one[1], Write)
 
 
 def _systematic(count: int, omitted: int, random: Random, first: int) -> Iterator[frozenset[int]]:
@@ -446,7 +464,7 @@ def _systematic(count: int, omitted: int, random: Random, first: int) -> Iterato
 def _tearings(index: int, write: Write, salt: int, ways: int) -> Iterator[Torn]:
     """Yield ways in which a write arrives in part; one of a single sector has none but garbage."""
     random = Random(salt ^ zlib.crc32(write.content, write.offset & 0xFFFFFFFF))  # noqa: S311
-    sectors = max(1, -(-len(write.content) // SECTOR_BYTES))
+    sectors = max(1, len(_sectors(write)))
     half = sectors // 2
     missing = random.randrange(sectors)
     drawn = frozenset(

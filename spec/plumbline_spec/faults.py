@@ -282,7 +282,7 @@ class _Run(Generic[S, E, O, C]):
     def drawn(self, make: Callable[[], Storage[S, E, O]], settings: Sequence[Setting]) -> None:
         """Take histories in which Hypothesis chooses the faults, until the time is up."""
         for number, setting in enumerate(settings):
-            if self.findings:
+            if self.findings or not self.effort.histories:
                 return
             until = self.plan.until
             if until is not None:

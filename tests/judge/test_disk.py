@@ -97,6 +97,21 @@ def test_a_torn_write_arrives_sector_by_sector() -> None:
         assert len(content) == len(LONG)
 
 
+def test_a_write_is_torn_where_the_sectors_of_the_disk_end() -> None:
+    start = {"file": bytes(1024)}
+    found = contents(disk_after(Write("file", 500, b"x" * 20), start=start), EVERY)
+    assert bytes(500) + b"x" * 12 + bytes(512) in found
+    assert bytes(512) + b"x" * 8 + bytes(504) in found
+
+
+def test_a_torn_write_may_be_followed_by_one_that_arrived() -> None:
+    start = {"file": bytes(2048)}
+    disk = disk_after(Write("file", 0, b"d" * 1024), Write("file", 1024, b"m"), start=start)
+    found = contents(disk, EVERY)
+    marked = [one for one in found if one is not None and one[1024:1025] == b"m"]
+    assert any(0 < one.count(b"d") < 1024 for one in marked)
+
+
 def test_garbage_stays_inside_the_range_that_was_written() -> None:
     start = {"file": b"a" * (4 * SECTOR_BYTES)}
     disk = disk_after(Write("file", SECTOR_BYTES, b"b" * SECTOR_BYTES), start=start)
