@@ -155,6 +155,7 @@ def intake_case() -> Case[intake.State, intake.Event, intake.Outcome, intake.Sco
     meeting = scope(ledger=together, rows=1)
     rows = scope(ledger=alone, rows=2, departures=False)
     apart = scope(ledger=two, rows=1, departures=False, refusals=False)
+    by_turns = scope(ledger=two, rows=2, departures=False, refusals=False)
     places = scope(ledger=covered, rows=1, ids=False)
     usual = (by_id, leaving, covering, by_place, no_rows, weighed)
     long = (scope(ledger=covered, rows=2), scope(ledger=covered, rows=3, ids=False, appends=1))
@@ -180,7 +181,10 @@ def intake_case() -> Case[intake.State, intake.Event, intake.Outcome, intake.Sco
             *faulted_builds(intake_case, sqlite_intake.PROGRAM, ledger=True),
         ),
         mutants=mutants(
-            "intake", _intake_case_of, (rows, apart, places), intake.in_scope_with_odd_rows
+            "intake",
+            _intake_case_of,
+            (rows, apart, places, by_turns),
+            intake.in_scope_with_odd_rows,
         ),
         variants=INTAKE_VARIANTS,
     )

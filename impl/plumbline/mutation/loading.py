@@ -29,7 +29,7 @@ from plumbline_spec.errors import OutOfSteps
 PACKAGE = "plumbline"
 SHARED = "plumbline.mutation"
 """What a world takes as it is: the modules that make worlds."""
-FUEL_STEPS = 10_000_000
+FUEL_STEPS = 40_000_000
 """Steps of a world: turns of loops, and thousands of steps of SQLite's virtual machine."""
 VM_STEPS = 1_000
 """Steps of SQLite's virtual machine that use up one step."""
