@@ -37,7 +37,7 @@ LADDER = ("vectors", "envelope", "descend", "lockstep", "durable", "interleave",
 """The engines that judge a host, by what they cost."""
 EFFORT = replace(
     PROFILES["quick"],
-    examples=60,
+    examples=120,
     steps=30,
     durable_examples=4,
     histories_floor=0,
