@@ -10,8 +10,8 @@ SPEC = ROOT / "spec"
 
 TINY = Profile(
     name="quick",
-    seconds=60,
-    patience=5,
+    seconds=5,
+    patience=100,
     examples=12,
     steps=30,
     durable_examples=1,

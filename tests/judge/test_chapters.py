@@ -6,8 +6,13 @@ import pytest
 from msgspec.structs import replace
 
 from plumbline_spec import toy
-from plumbline_spec.chapters import SHOWN_VECTORS, clause_index, clauses_in, table_rows
-from plumbline_spec.envelope import CLAUSES
+from plumbline_spec.chapters import (
+    BESIDE,
+    SHOWN_VECTORS,
+    clause_index,
+    clauses_in,
+    table_rows,
+)
 from plumbline_spec.errors import UnusableInput
 from plumbline_spec.subject import subject
 from plumbline_spec.traces import write
@@ -55,13 +60,15 @@ def test_the_index_names_every_clause_with_its_vectors_and_variants(toy_spec: Pa
     rows = [line for line in clause_index([subject(toy.case())], toy_spec).splitlines() if line]
     cells = {row.split("|")[1].strip(): row for row in rows if row.startswith("| [")}
     ids = [f"[{clause.id}](toy.md)" for clause in toy.CLAUSES]
-    assert list(cells) == [*ids, *(f"[{name}](README.md)" for name in CLAUSES)]
+    hosts = [f"[{name}]({page})" for _, page, clauses in BESIDE for name in clauses]
+    assert list(cells) == [*ids, *hosts]
     for clause, variant in zip(toy.CLAUSES, toy.VARIANTS, strict=True):
         row = cells[f"[{clause.id}](toy.md)"]
         assert clause.sentence in row
         assert row.endswith(f"`{variant.name}` |")
     abouts = [row.split("|")[4].strip() for row in cells.values()]
-    assert abouts == ["state", "step", "step", "reach", "envelope", "envelope", "envelope"]
+    assert abouts[:4] == ["state", "step", "step", "reach"]
+    assert abouts[4:] == [about for about, _, clauses in BESIDE for _ in clauses]
 
 
 def test_the_index_shows_a_few_vectors_of_a_clause(tmp_path: Path) -> None:
