@@ -171,6 +171,7 @@ class SqliteSession(Generic[S, E, O]):
             met = Strikes(calls=self._steps, struck=self._interrupted)
         elif fault is not None and fault.kind == "out of memory":
             apsw.hard_heap_limit(0)
+            apsw.soft_heap_limit(0)  # else SQLite goes on as if memory were short, and spills
             # Whether an allocation failed is told by what the session raised.
             grown = apsw.memory_high_water() - self._heap
             met = Strikes(calls=max(0, grown) // MEMORY_STEP_BYTES + 1, struck=False)

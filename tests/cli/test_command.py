@@ -396,7 +396,7 @@ def test_quality_shows_what_catches_every_variant(run: Run) -> None:
 
 
 def test_check_runs_every_engine_and_ends_with_one_table(run: Run) -> None:
-    ran = check(run)
+    ran = check(run, "ordinals")
     assert ran.code == 0
     for engine in ("regressions", "explore", "descend", "lockstep", "durable", "envelope"):
         assert f"ordinals │ {engine} " in ran.out
