@@ -86,6 +86,7 @@ def tokens_case() -> Case[tokens.State, tokens.Event, tokens.Outcome, tokens.Sco
     wide = scope(conversations=2, messages=3, summaries=2, refusals=False, weighings=False)
     least = scope(conversations=1, messages=2, summaries=1, counts=(None,))
     given = scope(conversations=1, messages=2, summaries=1, counts=(5,), refusals=False)
+    shallow = scope(conversations=2, messages=2, summaries=1, counts=(None,))
     meeting = scope(conversations=2, messages=2, summaries=2, counts=(None,))
     return Case(
         machine=tokens.machine(),
@@ -98,7 +99,7 @@ def tokens_case() -> Case[tokens.State, tokens.Event, tokens.Outcome, tokens.Sco
             ("SPEC", "BEFORE_295"),
         ),
         scopes={
-            "quick": Scopes(explore=(medium, deep), descend=(medium, deep), diff=small),
+            "quick": Scopes(explore=(medium, deep), descend=(shallow, small, deep), diff=small),
             "ci": Scopes(explore=(medium, counted), descend=(medium, counted), diff=counted),
             "nightly": Scopes(
                 explore=(medium, counted, wide), descend=(medium, counted, wide), diff=wide
@@ -158,13 +159,15 @@ def intake_case() -> Case[intake.State, intake.Event, intake.Outcome, intake.Sco
     by_turns = scope(ledger=two, rows=2, departures=False, refusals=False)
     places = scope(ledger=covered, rows=1, ids=False)
     usual = (by_id, leaving, covering, by_place, no_rows, weighed)
+    fewer_lists = scope(ledger=replace(lists, messages=2))
+    shallow = (by_id, leaving, covering, by_place, fewer_lists, weighed)
     long = (scope(ledger=covered, rows=2), scope(ledger=covered, rows=3, ids=False, appends=1))
     return Case(
         machine=intake.machine(),
         rule_sets={rules.name: _intake_machine(rules) for rules in intake.RULE_SETS},
         different_rule_sets=(("SPEC", "IDS_ONLY"),),
         scopes={
-            "quick": Scopes(explore=(*usual, beside), descend=usual, diff=by_place),
+            "quick": Scopes(explore=(*usual, beside), descend=shallow, diff=by_place),
             "ci": Scopes(explore=(*usual, beside, *long), descend=(*usual, beside), diff=by_place),
             "nightly": Scopes(
                 explore=(*usual, beside, *long), descend=(*usual, beside, *long), diff=by_place
