@@ -17,6 +17,7 @@ from typing import Final, Generic, TypeVar
 
 import apsw
 from msgspec import Struct
+from msgspec.structs import replace
 
 from plumbline.database import (
     EXTRA,
@@ -37,7 +38,15 @@ from plumbline.recording import STRIKES, RecordingVfs
 from plumbline.sqlite_host import FILE, Program
 from plumbline_spec.disk import Image, Operation, digest_of
 from plumbline_spec.errors import CouldNotFinish, UnusableInput
-from plumbline_spec.host import Fault, FaultKind, Recovered, RequestId, Setting, Strikes
+from plumbline_spec.host import (
+    Attempt,
+    Fault,
+    FaultKind,
+    Recovered,
+    RequestId,
+    Setting,
+    Strikes,
+)
 
 # ruff: noqa: PTH108, PTH123, PTH208
 # Paths are texts here: thousands of them are made in a second.
@@ -135,19 +144,49 @@ class SqliteSession(Generic[S, E, O]):
         with snapshot(self.connection):
             return self._program.observe(self.connection)
 
+    def attempt(self, folder: Path, fault: Fault) -> Attempt:
+        """Open the database of a folder and close it, the fault armed from the first call on."""
+        self._folder = folder
+        self._vfs.log.clear()
+        usual = self._opening.attend
+
+        def attend(db: apsw.Connection) -> None:
+            usual(db)
+            self._arm_connection(db, fault)
+
+        failing, error = replace(self._opening, attend=attend), None
+        self._arm(fault)
+        try:
+            self._db = open_database(str(folder / FILE), opening=failing)
+            self.close()
+        except Exception as met:  # noqa: BLE001 - the judge says which errors may come
+            # A file that cannot be opened is told to a user; SQLite's own error is its cause.
+            cause = met.__cause__
+            error = cause if isinstance(cause, apsw.CantOpenError) else met
+        strikes = self.disarm()
+        with suppress(apsw.Error):
+            self.close()
+        return Attempt(error=error, met=strikes, log=tuple(self.log), image=self.image())
+
     def arm(self, fault: Fault) -> None:
         """Let a fault strike from now on."""
+        self._arm(fault)
+        self._arm_connection(self.connection, fault)
+
+    def _arm(self, fault: Fault) -> None:
         self._fault, self._steps, self._interrupted = fault, 0, False
         self._vfs.arm(fault)
-        if fault.kind == "busy":
-            self.connection.set_busy_timeout(0)
-        elif fault.kind == "interrupt":
-            self.connection.set_progress_handler(self._interrupts, 1)
-        elif fault.kind == "out of memory":
+        if fault.kind == "out of memory":
             self._heap = apsw.memory_used()
             apsw.memory_high_water(reset=True)
             if fault.at >= 0:
                 apsw.hard_heap_limit(self._heap + fault.at * MEMORY_STEP_BYTES)
+
+    def _arm_connection(self, db: apsw.Connection, fault: Fault) -> None:
+        if fault.kind == "busy":
+            db.set_busy_timeout(0)
+        elif fault.kind == "interrupt":
+            db.set_progress_handler(self._interrupts, 1)
 
     def _interrupts(self) -> bool:
         """Count a step of SQLite's virtual machine; tell whether to end the statement here."""
@@ -164,10 +203,11 @@ class SqliteSession(Generic[S, E, O]):
         fault, self._fault = self._fault, None
         met = Strikes(calls=self._vfs.calls, struck=self._vfs.struck)
         self._vfs.arm(None)
-        if fault is not None and fault.kind == "busy":
-            wait_for_others(self.connection)
+        if fault is not None and fault.kind == "busy" and self._db is not None:
+            wait_for_others(self._db)
         elif fault is not None and fault.kind == "interrupt":
-            self.connection.set_progress_handler(None)
+            if self._db is not None:
+                self._db.set_progress_handler(None)
             met = Strikes(calls=self._steps, struck=self._interrupted)
         elif fault is not None and fault.kind == "out of memory":
             apsw.hard_heap_limit(0)
@@ -221,7 +261,15 @@ class SqliteStorage(Generic[S, E, O]):
 
     def open(self, setting: Setting, image: Image) -> SqliteSession[S, E, O]:
         """Open what an image holds."""
-        folder = self._holding(SESSION, image)
+        folder, session = self._holding(SESSION, image), self._new_session(setting)
+        session.open(folder)
+        return session
+
+    def attempt(self, setting: Setting, image: Image, fault: Fault) -> Attempt:
+        """Open what an image holds and close it, the fault armed from the first call on."""
+        return self._new_session(setting).attempt(self._holding(SESSION, image), fault)
+
+    def _new_session(self, setting: Setting) -> SqliteSession[S, E, O]:
         chosen = _chosen(setting)
 
         def attend(db: apsw.Connection) -> None:
@@ -229,9 +277,7 @@ class SqliteStorage(Generic[S, E, O]):
             db.wal_autocheckpoint(chosen.log_pages)
 
         opening = Opening(vfs=self._vfs.name, durability=chosen.durability, attend=attend)
-        session = SqliteSession(self._program, self._answer, self._vfs, opening)
-        session.open(folder)
-        return session
+        return SqliteSession(self._program, self._answer, self._vfs, opening)
 
     def _holding(self, name: str, image: Image) -> Path:
         """Return a folder that holds just these files."""

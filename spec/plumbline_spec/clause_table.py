@@ -1,7 +1,7 @@
 """A machine's clauses, sorted for use: by what they are about, and by event and outcome."""
 
 from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from msgspec import Struct
 
@@ -12,6 +12,9 @@ from plumbline_models.contract import (
     StepClause,
     Witness,
 )
+
+if TYPE_CHECKING:
+    from plumbline_spec.host import Fault
 
 S = TypeVar("S")
 E = TypeVar("E")
@@ -34,8 +37,8 @@ class ClauseBroken(Exception):  # noqa: N818 - it names what happened
     def __init__(self, clause: str, row: str, found: str) -> None:
         super().__init__(f"{clause} {row}: {found}")
         self.broken = Broken(clause=clause, witness=Witness(row=row, found=found))
-        self.fault = ""
-        """The kind of error that struck before; "" for none."""
+        self.fault: Fault | None = None
+        """The error that struck before; None for none."""
         self.arrived: tuple[tuple[str, str], ...] = ()
         """Each operation that was pending when the power went, and what became of it."""
 

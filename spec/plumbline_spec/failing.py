@@ -5,11 +5,14 @@ armed that strikes at one call. Whatever is answered then must be true: an outco
 an error says that nothing was done, or that nobody knows. The event is sent once more with the same
 request id, on the connection that met the error, and must be answered as if nothing had happened.
 The log of a run whose sync failed goes through the power losses of ``plumbline_spec.power`` too,
-because what a failed sync leaves on the disk shows only then.
+because what a failed sync leaves on the disk shows only then. Opening a store, which may make it
+or recover it, and closing it fail in the same ways, and lose nothing.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from itertools import chain
 from random import Random
 from typing import Generic, TypeVar
 
@@ -17,15 +20,17 @@ from plumbline_spec.clause_table import ClauseBroken
 from plumbline_spec.codec import canonical
 from plumbline_spec.disk import Image, Operation, SyncFailed
 from plumbline_spec.errors import OutcomeUnknown
-from plumbline_spec.host import Fault, FaultKind, Session
+from plumbline_spec.host import Attempt, Fault, FaultKind, Session
 from plumbline_spec.power import (
     CLOSING,
+    CREATING,
+    OPENING,
+    ModelStep,
     PowerSweep,
     Segment,
-    Step,
     Stored,
     Tally,
-    steps_of,
+    model_steps,
 )
 
 S = TypeVar("S")
@@ -45,29 +50,67 @@ class FailingSweep(Generic[S, E, O, C]):
         self.strikes = strikes
         """How many calls of each kind are struck in one event; all of them when there are fewer."""
         self.tallies: dict[str, Tally] = {}
+        self.struck = Counter[str]()
+        """How often an error of each kind struck."""
         self._random = random
 
-    def take(self, events: Sequence[E], kind_name: str = "") -> None:
-        """Let the last of these events fail in every way, or in one. Raises ``ClauseBroken``."""
-        *earlier, step = steps_of(self.sweep.machine, events)
+    def take(self, events: Sequence[E], first: Fault | None = None) -> None:
+        """Let the last of these events fail in every way. Raises ``ClauseBroken``.
+
+        With ``first`` it fails in that way, and then in others of the same kind.
+        """
+        *earlier, step = model_steps(self.sweep.machine, events)
         before = self._files(earlier)
-        tally = self.tallies.setdefault(type(step.event).__name__, Tally())
-        for kind in self.sweep.storage.kinds:
-            if kind_name in ("", kind.name):
-                self._strike_all(kind, before, step, tally)
+        self._strike_all(
+            type(step.event).__name__,
+            lambda kind: self._calls(kind, before, step),
+            lambda fault: self._strike(fault, before, step),
+            first,
+        )
 
-    def _strike_all(self, kind: FaultKind, before: Image, step: Step[E], tally: Tally) -> None:
-        """Strike calls of one kind."""
-        try:
-            for fault in self._faults(kind, before, step):
-                tally.errors += self._strike(fault, before, step)
-        except ClauseBroken as breach:
-            breach.fault = kind.name
-            raise
+    def open(self, events: Sequence[E], first: Fault | None = None) -> None:
+        """Let opening and closing fail, of what a process left that was killed after these events.
 
-    def _files(self, earlier: Sequence[Step[E]]) -> Image:
+        Without events that is nothing, and a store is made. Raises ``ClauseBroken``.
+        """
+        steps = model_steps(self.sweep.machine, events)
+        image: Image = self._files(steps) if steps else {}
+        stored = steps[-1].after if steps else Stored(canonical(self.sweep.machine.initial))
+        self._strike_all(
+            OPENING if steps else CREATING,
+            lambda kind: self._attempt(Fault(kind=kind.name, at=NEVER), image).met.calls,
+            lambda fault: self._opens(fault, image, stored),
+            first,
+        )
+
+    def _strike_all(
+        self,
+        name: str,
+        calls: Callable[[FaultKind], int],
+        strike: Callable[[Fault], bool],
+        first: Fault | None,
+    ) -> None:
+        """Strike calls of every kind, or ``first`` and then calls of its kind."""
+        tally = self.tallies.setdefault(name, Tally())
+        kinds = self.sweep.storage.kinds
+        faults = (
+            fault
+            for kind in kinds
+            if first is None or kind.name == first.kind
+            for fault in self._faults(kind, calls(kind))
+        )
+        for fault in chain(() if first is None else (first,), faults):
+            try:
+                struck = strike(fault)
+            except ClauseBroken as breach:
+                breach.fault = fault
+                raise
+            tally.errors += struck
+            self.struck[fault.kind] += struck
+
+    def _files(self, earlier: Sequence[ModelStep[E]]) -> Image:
         """Return what a process leaves that took these events and was killed."""
-        session = self.sweep.opened(self.sweep.empty(), "(open)")
+        session = self.sweep.opened(self.sweep.empty(), OPENING)
         try:
             for step in earlier:
                 session.step(step.event, step.request)
@@ -75,9 +118,8 @@ class FailingSweep(Generic[S, E, O, C]):
         finally:
             session.close()
 
-    def _faults(self, kind: FaultKind, before: Image, step: Step[E]) -> Iterator[Fault]:
-        """Yield faults at the calls of one kind, spread evenly where there are too many."""
-        calls = self._calls(kind, before, step)
+    def _faults(self, kind: FaultKind, calls: int) -> Iterator[Fault]:
+        """Yield faults at so many calls of one kind, spread evenly where there are too many."""
         numbers: Sequence[int] = range(calls)
         if calls > self.strikes:
             start = self._random.random()
@@ -88,8 +130,8 @@ class FailingSweep(Generic[S, E, O, C]):
             for lasting in kind.lasting:
                 yield Fault(kind=kind.name, at=number, lasting=lasting)
 
-    def _calls(self, kind: FaultKind, before: Image, step: Step[E]) -> int:
-        session = self.sweep.opened(before, "(open)")
+    def _calls(self, kind: FaultKind, before: Image, step: ModelStep[E]) -> int:
+        session = self.sweep.opened(before, OPENING)
         try:
             session.arm(Fault(kind=kind.name, at=NEVER))
             session.step(step.event, step.request)
@@ -97,7 +139,28 @@ class FailingSweep(Generic[S, E, O, C]):
         finally:
             session.close()
 
-    def _strike(self, fault: Fault, before: Image, step: Step[E]) -> bool:
+    def _attempt(self, fault: Fault, image: Image) -> Attempt:
+        return self.sweep.storage.attempt(self.sweep.setting, image, fault)
+
+    def _opens(self, fault: Fault, image: Image, stored: Stored) -> bool:
+        """Open and close with a fault, and look at what is left; tell whether the fault struck."""
+        storage, setting = self.sweep.storage, self.sweep.setting
+        attempt = self._attempt(fault, image)
+        row = f"opened and closed in {setting.name}, {fault}"
+        if attempt.error is not None:
+            row = f"{row}, which raised {_told(attempt.error)}"
+            if not isinstance(attempt.error, storage.errors):
+                found = "that is no error of the environment"
+                raise ClauseBroken("FLT-5", row, found) from attempt.error
+        self._hold(attempt.image, (stored,), row)
+        if any(isinstance(one, SyncFailed) for one in attempt.log):
+            segment = Segment[E](
+                name=OPENING, operations=attempt.log, allowed=(stored,), note=f", {fault}"
+            )
+            self.sweep.judge(image, [segment])
+        return attempt.met.struck or attempt.error is not None
+
+    def _strike(self, fault: Fault, before: Image, step: ModelStep[E]) -> bool:
         """Take the event with a fault and once more without; tell whether the fault struck."""
         storage, setting = self.sweep.storage, self.sweep.setting
         row = f"{type(step.event).__name__} in {setting.name}, {fault}"
@@ -122,7 +185,9 @@ class FailingSweep(Generic[S, E, O, C]):
             self._without_power(session.log, (answered, asked), before, step, fault)
         return struck
 
-    def _first(self, session: Session[S, E, O], step: Step[E], row: str) -> BaseException | None:
+    def _first(
+        self, session: Session[S, E, O], step: ModelStep[E], row: str
+    ) -> BaseException | None:
         """Take the event with the fault armed; return what it raised."""
         try:
             answer = canonical(session.step(step.event, step.request))
@@ -141,7 +206,7 @@ class FailingSweep(Generic[S, E, O, C]):
         session: Session[S, E, O],
         error: BaseException,
         fault: Fault,
-        step: Step[E],
+        step: ModelStep[E],
         row: str,
     ) -> None:
         """Judge what an error left: what was there before, unless it says that nobody knows."""
@@ -155,7 +220,7 @@ class FailingSweep(Generic[S, E, O, C]):
                 raise ClauseBroken("FLT-5", row, found)
         self._holds(session, allowed, row)
 
-    def _answered(self, session: Session[S, E, O], step: Step[E], row: str) -> None:
+    def _answered(self, session: Session[S, E, O], step: ModelStep[E], row: str) -> None:
         """Judge what an event left that was answered in spite of a fault: it is done."""
         if self._asked(lambda: canonical(session.observe()), row) != step.after.state:
             raise ClauseBroken("FLT-5", row, "another state than the one after it was observed")
@@ -163,7 +228,10 @@ class FailingSweep(Generic[S, E, O, C]):
 
     def _holds(self, session: Session[S, E, O], allowed: tuple[Stored, ...], row: str) -> None:
         """Judge the files as they are now."""
-        recovered = self.sweep.storage.recover(self.sweep.setting, session.image())
+        self._hold(session.image(), allowed, row)
+
+    def _hold(self, image: Image, allowed: tuple[Stored, ...], row: str) -> None:
+        recovered = self.sweep.storage.recover(self.sweep.setting, image)
         if recovered.broken:
             raise ClauseBroken("FLT-3", row, recovered.broken)
         if Stored(canonical(recovered.state), recovered.answers) not in allowed:
@@ -171,7 +239,7 @@ class FailingSweep(Generic[S, E, O, C]):
                 "FLT-5", row, "the files hold another state, or answers of another one"
             )
 
-    def _again(self, session: Session[S, E, O], step: Step[E], row: str) -> None:
+    def _again(self, session: Session[S, E, O], step: ModelStep[E], row: str) -> None:
         """Send the event once more with the same request id."""
         answer = self._asked(lambda: canonical(session.step(step.event, step.request)), row)
         if answer != step.outcome:
@@ -192,7 +260,7 @@ class FailingSweep(Generic[S, E, O, C]):
         log: Sequence[Operation],
         ends: tuple[int | None, int],
         before: Image,
-        step: Step[E],
+        step: ModelStep[E],
         fault: Fault,
     ) -> None:
         """Lose power after a failed sync: what it threw away shows in no file that is open.

@@ -25,7 +25,7 @@ from plumbline_spec.disk import Reach
 from plumbline_spec.engines import finding_of, finding_of_broken, not_applicable
 from plumbline_spec.host import Setting, Storage
 from plumbline_spec.lockstep import Effort, lockstep
-from plumbline_spec.power import CREATING, Tally
+from plumbline_spec.power import CREATING, OPENING, Tally
 from plumbline_spec.profiles import FaultEffort
 from plumbline_spec.publishing import CARELESS, publish
 from plumbline_spec.report import EngineReport, Finding, PairSteps, Row, Verdict
@@ -144,6 +144,10 @@ class _Run(Generic[S, E, O, C]):
         self.broken: set[tuple[str, str]] = set()
         """Events and settings in which a clause was broken."""
         self.histories = 0
+        self.struck = Counter[str]()
+        """How often an error of each kind struck in a setting that ships."""
+        self.never = set[str]()
+        """Kinds of error of which none struck."""
 
     def shipped(self, storage: Storage[S, E, O]) -> None:
         """Take courses in the settings that ship: the minimum, then the others in the time left."""
@@ -160,32 +164,42 @@ class _Run(Generic[S, E, O, C]):
         ]
         least = each * len(self.courses)
         try:
+            longest = max((course.events for course in self.courses), key=len, default=())
             for one in sweeps:
-                self._attempt(one, ())
+                self._judge(one, ())
+                self._judge(one, longest, opening=True)
             for number, (one, course) in enumerate(pairs):
                 if number >= least and not self._has_time():
                     break
                 self.progress(f"{number} of {len(pairs)} courses, {course.pair[0]}")
-                self._attempt(one, course.events)
+                self._judge(one, course.events)
                 self.pairs[course.pair] += 1
         except _Ended:
             pass
         for one in sweeps:
+            self.struck.update(one.failing.struck)
             for name, tally in one.tallies.items():
                 self.tallies.setdefault((name, one.setting.name), Tally()).add(tally)
+        self.never = {kind.name for kind in storage.kinds if not self.struck[kind.name]}
 
     def _has_time(self) -> bool:
         return self.plan.until is not None and time.monotonic() < self.plan.until
 
-    def _attempt(self, sweeps: Sweeps[S, E, O, C], events: tuple[E, ...]) -> None:
-        """Take a course, or create a store; a broken clause is a finding and ends it all."""
+    def _judge(
+        self, sweeps: Sweeps[S, E, O, C], events: tuple[E, ...], *, opening: bool = False
+    ) -> None:
+        """Take a course, open after it, or create a store; a broken clause ends it all."""
+        name = CREATING
         try:
-            if events:
-                sweeps.take(events)
-            else:
+            if not events:
                 sweeps.create()
+            elif opening:
+                name = OPENING
+                sweeps.open(events)
+            else:
+                name = type(events[-1]).__name__
+                sweeps.take(events)
         except ClauseBroken as breach:
-            name = type(events[-1]).__name__ if events else CREATING
             self.broken.add((name, sweeps.setting.name))
             self.findings.append(self._found(breach, events, sweeps.setting))
             raise _Ended from breach
@@ -304,7 +318,7 @@ class _Run(Generic[S, E, O, C]):
             )
             self.histories += run.examples + run.extra_examples
             if run.failure is not None:
-                environment = Environment(setting=setting.name)
+                environment = Environment(setting=setting.name, threat=run.threat)
                 found = finding_of(self.case.machine, run.failure, run.events, ENGINE, environment)
                 said = f"in {setting.name}, while the environment failed: {found.detail}"
                 self.findings.append(replace(found, detail=said))
@@ -331,6 +345,10 @@ class _Run(Generic[S, E, O, C]):
         kinds = {kind.__name__ for kind in self.case.machine.kinds}
         unseen = kinds - {event for event, _ in self.pairs} if not self.findings else set[str]()
         faults += [f"no course ends with the event {name}" for name in sorted(unseen)]
+        if not self.findings:
+            faults += [f"no error of kind {name} struck" for name in sorted(self.never)]
+            if self.effort.recoveries and not total.repairs:
+                faults.append("no recovery wrote anything, so none was disturbed")
         return EngineReport(
             machine=self.case.machine.name,
             engine=ENGINE,

@@ -170,7 +170,7 @@ class FaultKind(Struct, frozen=True, kw_only=True):
     """Whether it may strike once, from then on, or either."""
 
 
-class Fault(Struct, frozen=True, kw_only=True):
+class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An error to strike: its kind, the number of the call, counted from 0, and for how long."""
 
     kind: str
@@ -187,6 +187,17 @@ class Strikes(Struct, frozen=True, kw_only=True):
     calls: int
     """Calls of its kind."""
     struck: bool
+
+
+class Attempt(Struct, frozen=True, kw_only=True):
+    """What came of opening a store and closing it while a fault was armed."""
+
+    error: Exception | None
+    """What it ended in; None when the store was opened and closed."""
+    met: Strikes
+    log: tuple[Operation, ...]
+    image: Image
+    """The files that are left."""
 
 
 class Recovered(Struct, Generic[S], frozen=True, kw_only=True):
@@ -256,6 +267,10 @@ class Storage(Protocol[S, E_contra, O_co]):
         """Open what an image holds, which may be nothing; one session is open at a time."""
         ...
 
+    def attempt(self, setting: Setting, image: Image, fault: Fault) -> Attempt:
+        """Open what an image holds and close it, the fault armed from the first call on."""
+        ...
+
     def recover(self, setting: Setting, image: Image) -> Recovered[S]:
         """Open an image as after a power loss, undisturbed; return what it holds."""
         ...
@@ -265,7 +280,7 @@ class Storage(Protocol[S, E_contra, O_co]):
         ...
 
 
-class Threat(Struct, frozen=True, kw_only=True):
+class Threat(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is to happen to an event: a power loss or an error, in numbers that can be drawn."""
 
     kind: int
@@ -298,6 +313,20 @@ class Judged(Struct, Generic[S, E, O], frozen=True, kw_only=True):
     """Names of the events that the host does not have."""
     view: Callable[[S], S] | None = None
     """What of a state the host observes, applied to both sides; None for all of it."""
+
+
+def threatening(
+    host: Callable[[], Judged[S, E, O]], threat: Threat
+) -> Callable[[], Judged[S, E, O]]:
+    """Return a factory of hosts to whose every event the same happens, so any can be left out."""
+
+    def make() -> Judged[S, E, O]:
+        judged = host()
+        assert judged.threatened is not None
+        judged.threatened.threaten(threat, always=True)
+        return judged
+
+    return make
 
 
 def offered(machine: Machine[S, E, O, C], lacks: frozenset[str]) -> Machine[S, E, O, C]:

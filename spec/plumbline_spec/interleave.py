@@ -26,9 +26,9 @@ from typing import Generic, TypeVar
 
 from msgspec import Struct
 
+from plumbline_spec.campaigns import HEADING, Bench, Campaign, Found, first_breach
 from plumbline_spec.case import Build, Case, Plan
 from plumbline_spec.clause_table import Progress
-from plumbline_spec.courses import HEADING, Bench, Course, Found, first_breach
 from plumbline_spec.meetings import CLAUSES, Meeting
 from plumbline_spec.pairing import Pairing, pair_up
 from plumbline_spec.repeating import finding, shrunk
@@ -91,9 +91,9 @@ class _Effort(Generic[S, E, O, C]):
     ) -> None:
         self._bench, self._pairing, self._plan, self._progress = bench, pairing, plan, progress
         modes = bench.shared.modes
-        self.courses, self.crowds = (
+        self.campaigns, self.crowds = (
             [
-                bench.course(meeting, mode, with_seed=plan.seed)
+                bench.campaign(meeting, mode, with_seed=plan.seed)
                 for meeting in meetings
                 for mode in modes
             ]
@@ -105,55 +105,55 @@ class _Effort(Generic[S, E, O, C]):
     def minimum(self) -> None:
         """Take every meeting in every mode up to the bound, some crowds, and what is drawn."""
         profile = self._plan.profile
-        for course in self.courses:
-            self._search(course, _part(course, profile.schedules))
-        for course in self.courses:
-            if not course.complete:
-                self._draw(course, _part(course, profile.drawn_beyond))
-        for course in self._chance.sample(self.crowds, min(profile.crowds, len(self.crowds))):
-            self._search(course, profile.drawn)
-            if not course.complete:
-                self._draw(course, profile.drawn)
+        for campaign in self.campaigns:
+            self._search(campaign, _part(campaign, profile.schedules))
+        for campaign in self.campaigns:
+            if not campaign.complete:
+                self._draw(campaign, _part(campaign, profile.drawn_beyond))
+        for campaign in self._chance.sample(self.crowds, min(profile.crowds, len(self.crowds))):
+            self._search(campaign, profile.drawn)
+            if not campaign.complete:
+                self._draw(campaign, profile.drawn)
 
     def more(self) -> None:
         """Go on where a bound cut a search off, three clients included, until time is up."""
         until = self._plan.until
         while until is not None and self.found is None:
-            left = [one for one in self.courses if one.goes_on]
+            left = [one for one in self.campaigns if one.goes_on]
             crowds = [one for one in self.crowds if one.goes_on]
             left += self._chance.sample(crowds, min(1 + len(left) // CROWD_PART, len(crowds)))
             self._chance.shuffle(left)
-            for course in left:
+            for campaign in left:
                 if time.monotonic() >= until:
                     return
-                self._search(course, course.schedules + _part(course, CHUNK))
+                self._search(campaign, campaign.schedules + _part(campaign, CHUNK))
             if not left:
                 return
 
-    def _search(self, course: Course[S, E, O, C], schedules: int) -> None:
+    def _search(self, campaign: Campaign[S, E, O, C], schedules: int) -> None:
         """Go on with a search until it has taken so many schedules."""
-        while course.goes_on and course.schedules < schedules and self.found is None:
-            self._tell(course)
-            self.found = course.go_on(min(CHUNK, schedules - course.schedules))
+        while campaign.goes_on and campaign.schedules < schedules and self.found is None:
+            self._tell(campaign)
+            self.found = campaign.go_on(min(CHUNK, schedules - campaign.schedules))
 
-    def _draw(self, course: Course[S, E, O, C], examples: int) -> None:
+    def _draw(self, campaign: Campaign[S, E, O, C], examples: int) -> None:
         for done in range(0, examples, CHUNK):
             if self.found is None:
-                self._tell(course)
+                self._tell(campaign)
                 with_seed = self._chance.getrandbits(32)
-                self.found = course.draw(min(CHUNK, examples - done), with_seed)
+                self.found = campaign.draw(min(CHUNK, examples - done), with_seed)
 
-    def _tell(self, course: Course[S, E, O, C]) -> None:
+    def _tell(self, campaign: Campaign[S, E, O, C]) -> None:
         """Report how far the run is; raises ``CouldNotFinish`` when its time is over."""
-        done = sum(one.schedules for one in (*self.courses, *self.crowds))
-        together = course.together
+        done = sum(one.schedules for one in (*self.campaigns, *self.crowds))
+        together = campaign.together
         self._progress(f"{done:,} schedules; {together.meeting.name}, {together.mode}")
 
     def report(
         self, findings: list[Finding], controls: Sequence["_Control"], seconds: float
     ) -> EngineReport:
         """Return what was seen."""
-        taken = [one for one in (*self.courses, *self.crowds) if one.schedules]
+        taken = [one for one in (*self.campaigns, *self.crowds) if one.schedules]
         faults = [f"no meeting for the event {kind}" for kind in self._pairing.missing]
         faults += [f"control not caught: {one.name}" for one in controls if one.caught is None]
         schedules = sum(one.schedules for one in taken)
@@ -161,8 +161,8 @@ class _Effort(Generic[S, E, O, C]):
             "meetings": len(self._pairing.meetings),
             "schedules": schedules,
             "concurrent_histories": sum(one.together.histories for one in taken),
-            "complete_searches": sum(one.complete for one in self.courses),
-            "searches": len(self.courses),
+            "complete_searches": sum(one.complete for one in self.campaigns),
+            "searches": len(self.campaigns),
             "waits": sum(one.told[WAITS] for one in taken),
             "controls": len(controls),
             "controls_caught": sum(one.caught is not None for one in controls),
@@ -181,9 +181,9 @@ class _Effort(Generic[S, E, O, C]):
         )
 
 
-def _part(course: Course[S, E, O, C], schedules: int) -> int:
+def _part(campaign: Campaign[S, E, O, C], schedules: int) -> int:
     """Return how many of so many schedules are a meeting's part: fewer where each makes a store."""
-    opening = course.together.meeting.start is None
+    opening = campaign.together.meeting.start is None
     part = max(schedules // OPENING_COSTS, OPENING_LEAST)
     return min(part, schedules) if opening else schedules
 
@@ -197,10 +197,10 @@ def _summary(figures: dict[str, int], seconds: float) -> str:
     )
 
 
-def _pair_steps(courses: Iterable[Course[S, E, O, C]]) -> Iterator[PairSteps]:
+def _pair_steps(campaigns: Iterable[Campaign[S, E, O, C]]) -> Iterator[PairSteps]:
     pairs = Counter[tuple[str, str]]()
-    for course in courses:
-        pairs.update(course.pairs)
+    for campaign in campaigns:
+        pairs.update(campaign.pairs)
     for (event, outcome), steps in sorted(pairs.items()):
         yield PairSteps(event=event, outcome=outcome, steps=steps)
 
@@ -233,17 +233,17 @@ def _control(build: Build[S, E, O, C], pairing: Pairing[E], progress: Progress) 
     with Bench(case.machine, case.shared()) as bench:
         meetings = _by_turns(pairing.meetings, build.meeting or LIKELY.get(build.breaks, ""))
         modes = bench.shared.modes
-        courses = [bench.course(meeting, mode) for meeting, mode in product(meetings, modes)]
+        campaigns = [bench.campaign(meeting, mode) for meeting, mode in product(meetings, modes)]
         for most, likeliest in CONTROL_ROUNDS:
-            for course in courses[:likeliest]:
-                meeting, mode = course.together.meeting, course.together.mode
+            for campaign in campaigns[:likeliest]:
+                meeting, mode = campaign.together.meeting, campaign.together.mode
                 progress(f"control: {build.name}; {meeting.name}")
-                found = first_breach(course, build.breaks, most)
+                found = first_breach(campaign, build.breaks, most)
                 if found is not None:
                     caught = f"{found.breach.clause}, {mode}, {meeting.name}"
-                    taken = sum(one.schedules for one in courses)
+                    taken = sum(one.schedules for one in campaigns)
                     return _Control(name=build.name, schedules=taken, caught=caught)
-        taken = sum(one.schedules for one in courses)
+        taken = sum(one.schedules for one in campaigns)
     return _Control(name=build.name, schedules=taken, caught=None)
 
 

@@ -13,7 +13,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -35,7 +34,7 @@ from plumbline_models.contract import Machine
 from plumbline_spec.clause_table import Progress, silent
 from plumbline_spec.coverage import Coverage
 from plumbline_spec.errors import CouldNotFinish
-from plumbline_spec.host import Judged, Threat, offered
+from plumbline_spec.host import Judged, Threat, offered, threatening
 from plumbline_spec.shrink import shrink_failure
 from plumbline_spec.strategies import Blend
 from plumbline_spec.trial import Failure, Trial
@@ -105,7 +104,7 @@ class Lockstep(Struct, Generic[S, E, O, C], frozen=True, kw_only=True):
     found_steps: int = 0
     """Steps of the trace as it was found, before shrinking."""
     threat: Threat | None = None
-    """What the environment did to the last event of a failure."""
+    """What the environment did last before a failure, and in ``events`` to each event."""
 
 
 class Disagreement(AssertionError):  # noqa: N818 - the word of the judge for a step that fails
@@ -151,7 +150,7 @@ class Bench(Generic[S, E, O, C]):
         self.failure: Failure | None = None
         self.events: tuple[E, ...] = ()
         self.threat: Threat | None = None
-        """What the environment did to the last event."""
+        """What the environment did last in this history."""
 
     def finish(self, ran: Counter[str]) -> None:
         """Count one example that is over."""
@@ -177,13 +176,14 @@ class History(RuleBasedStateMachine, Generic[S, E, O, C]):
         self.taken: list[E] = []
         self.ran: Counter[str] = Counter()
         self.met: set[tuple[str, str]] = set()
+        bench.threat = None
         with _past_hypothesis():
             self.check(self.trial.begin())
 
     def take(self, name: str, chosen: E, threat: Threat | None = None) -> None:
         """Take one event on both sides, for the rule of that name."""
         self.taken.append(chosen)
-        self.bench.threat = threat
+        self.bench.threat = threat or self.bench.threat
         self.ran[name] += 1
         with _past_hypothesis():
             self.check(self.trial.take(chosen))
@@ -283,7 +283,7 @@ def lockstep(
         judged.host.close()
     events, failure = bench.events, bench.failure
     if failure is not None:
-        again = host if bench.threat is None else partial(_threatening, host, bench.threat)
+        again = host if bench.threat is None else threatening(host, bench.threat)
         events, failure = shrink_failure(machine, again, events, failure, scope)
     return Lockstep(
         examples=minimum,
@@ -297,14 +297,6 @@ def lockstep(
         found_steps=len(bench.events),
         threat=bench.threat if failure is not None else None,
     )
-
-
-def _threatening(host: Callable[[], Judged[S, E, O]], threat: Threat) -> Judged[S, E, O]:
-    """Return a host to whose every event the same happens: then events can be left out."""
-    judged = host()
-    assert judged.threatened is not None
-    judged.threatened.threaten(threat, always=True)
-    return judged
 
 
 def _run_all(bench: Bench[S, E, O, C], effort: Effort, database: Path | None) -> int:

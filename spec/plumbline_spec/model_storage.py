@@ -15,7 +15,7 @@ from plumbline_models.contract import Machine
 from plumbline_spec.codec import canonical, digest
 from plumbline_spec.disk import Create, Image, Operation, Rename, Sync, SyncFolder, Unlink, Write
 from plumbline_spec.errors import OutcomeUnknown, RequestReused
-from plumbline_spec.host import Fault, FaultKind, Recovered, RequestId, Setting, Strikes
+from plumbline_spec.host import Attempt, Fault, FaultKind, Recovered, RequestId, Setting, Strikes
 
 S = TypeVar("S")
 E = TypeVar("E")
@@ -51,12 +51,18 @@ class ModelSession(Generic[S, E, O, C]):
     """A process with the file open."""
 
     def __init__(
-        self, machine: Machine[S, E, O, C], setting: Setting, image: Image, *, honest: bool
+        self,
+        machine: Machine[S, E, O, C],
+        setting: Setting,
+        image: Image,
+        *,
+        honest: bool,
+        fault: Fault | None = None,
     ) -> None:
         self._machine, self._setting, self._honest = machine, setting, honest
         self._files = dict(image)
         self.log: list[Operation] = []
-        self._fault: Fault | None = None
+        self._fault = fault
         self._calls, self._struck = 0, False
         if TEMPORARY in self._files:
             self._remove()
@@ -150,6 +156,14 @@ class ModelStorage(Generic[S, E, O, C]):
     def open(self, setting: Setting, image: Image) -> ModelSession[S, E, O, C]:
         """Open what an image holds."""
         return ModelSession(self._machine, setting, image, honest=self._honest)
+
+    def attempt(self, setting: Setting, image: Image, fault: Fault) -> Attempt:
+        """Open what an image holds and close it: that asks nothing of the disk that can fail."""
+        session = ModelSession(self._machine, setting, image, honest=self._honest, fault=fault)
+        session.close()
+        return Attempt(
+            error=None, met=session.disarm(), log=tuple(session.log), image=session.image()
+        )
 
     def recover(self, setting: Setting, image: Image) -> Recovered[S]:
         """Read what an image holds."""

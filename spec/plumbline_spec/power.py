@@ -37,7 +37,7 @@ E = TypeVar("E")
 O = TypeVar("O")  # noqa: E741 - the letters of the contract
 C = TypeVar("C")
 
-CREATING, CLOSING = "(create)", "(close)"
+CREATING, OPENING, CLOSING = "(create)", "(open)", "(close)"
 """The names of what is no event and writes all the same."""
 ALL = 1_000_000
 TRIED = 8
@@ -53,7 +53,7 @@ class Stored(Struct, frozen=True):
     answers: tuple[tuple[str, bytes], ...] = ()
 
 
-class Step(Struct, Generic[E], frozen=True, kw_only=True):
+class ModelStep(Struct, Generic[E], frozen=True, kw_only=True):
     """One event of a history, as the machine takes it."""
 
     event: E
@@ -63,17 +63,17 @@ class Step(Struct, Generic[E], frozen=True, kw_only=True):
     after: Stored
 
 
-def steps_of(machine: Machine[S, E, O, C], events: Sequence[E]) -> list[Step[E]]:
+def model_steps(machine: Machine[S, E, O, C], events: Sequence[E]) -> list[ModelStep[E]]:
     """Return what a machine does with events that each travel with a request id."""
     state, stored = machine.initial, Stored(canonical(machine.initial))
-    steps = list[Step[E]]()
+    steps = list[ModelStep[E]]()
     for number, event in enumerate(events):
         request = RequestId(f"request-{number:04}")
         state, outcome = machine.step(state, event)
         answers = (*stored.answers, (request, canonical(outcome)))
         after = Stored(canonical(state), answers)
         steps.append(
-            Step(
+            ModelStep(
                 event=event,
                 request=request,
                 outcome=canonical(outcome),
@@ -92,7 +92,7 @@ class Segment(Struct, Generic[E], frozen=True, kw_only=True):
     operations: tuple[Operation, ...]
     allowed: tuple[Stored, ...]
     """What may be there after each operation; the last of them once the stretch is over."""
-    step: Step[E] | None = None
+    step: ModelStep[E] | None = None
     """The event in progress, which is asked again."""
     note: str = ""
     """What else happened, for the witness."""
@@ -201,11 +201,11 @@ class PowerSweep(Generic[S, E, O, C]):
     def take(self, events: Sequence[E], *, last: bool = False) -> None:
         """Take a history and judge its every moment, or its last event. Raises ``ClauseBroken``."""
         start = self.empty()
-        session = self.opened(start, "(open)")
+        session = self.opened(start, OPENING)
         segments = list[Segment[E]]()
         opened, latest = 0, Stored(canonical(self.machine.initial))
         try:
-            for step in steps_of(self.machine, events):
+            for step in model_steps(self.machine, events):
                 answer = canonical(session.step(step.event, step.request))
                 if answer != step.outcome:
                     row = f"event {type(step.event).__name__}, {self.setting.name}"
@@ -347,7 +347,7 @@ class PowerSweep(Generic[S, E, O, C]):
         self._asked(self._again(state.image(), step, row)[1], step, row)
 
     def _again(
-        self, image: Image, step: Step[E], row: str
+        self, image: Image, step: ModelStep[E], row: str
     ) -> tuple[Session[S, E, O], tuple[bytes, bytes] | str, int]:
         """Open an image, send an event, observe, and close.
 
@@ -363,7 +363,7 @@ class PowerSweep(Generic[S, E, O, C]):
         session.close()
         return session, told, asked
 
-    def _asked(self, told: tuple[bytes, bytes] | str, step: Step[E], row: str) -> None:
+    def _asked(self, told: tuple[bytes, bytes] | str, step: ModelStep[E], row: str) -> None:
         """Hold the answer to an event that is sent again to the machine's."""
         if isinstance(told, str):
             raise ClauseBroken("FLT-6", row, f"asked again it raised {told}")

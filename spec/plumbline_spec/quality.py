@@ -24,7 +24,7 @@ O = TypeVar("O")  # noqa: E741 - the letters of the contract
 C = TypeVar("C")
 
 
-class Verdict(Struct, Generic[E], frozen=True, kw_only=True):
+class VariantVerdict(Struct, Generic[E], frozen=True, kw_only=True):
     """What became of one variant."""
 
     variant: str
@@ -50,7 +50,7 @@ class Verdict(Struct, Generic[E], frozen=True, kw_only=True):
 class Quality(Struct, Generic[E], frozen=True, kw_only=True):
     """What became of all variants."""
 
-    verdicts: tuple[Verdict[E], ...]
+    verdicts: tuple[VariantVerdict[E], ...]
     idle: tuple[str, ...]
     """Clauses that no variant needs."""
     unchanged: tuple[str, ...]
@@ -124,7 +124,7 @@ def on_stored_traces(
 
 def _on_trace(
     machine: Machine[S, E, O, C], variant: Variant[S, E, O, C], events: tuple[E, ...]
-) -> Verdict[E]:
+) -> VariantVerdict[E]:
     wrong, granted = variant.machine(), frozenset(variant.grants)
     found = along(wrong, events, granted)
     unreached = along(machine, events).reached - found.reached
@@ -133,7 +133,7 @@ def _on_trace(
     if variant.sole:
         rest = along(wrong, events, granted | {variant.breaks})
         escapes = not rest.broken
-    return Verdict(
+    return VariantVerdict(
         variant=variant.name,
         breaks=variant.breaks,
         source=variant.source,
@@ -180,7 +180,7 @@ class _Search(Generic[S, E, O, C]):
         self.explored.append((scope, walk))
         return walk
 
-    def verdict(self, variant: Variant[S, E, O, C]) -> Verdict[E]:
+    def verdict(self, variant: Variant[S, E, O, C]) -> VariantVerdict[E]:
         """Explore one variant; with its clause, and without it when it claims to need it."""
         self.progress(variant.name)
         wrong, granted = variant.machine(), frozenset(variant.grants)
@@ -191,7 +191,7 @@ class _Search(Generic[S, E, O, C]):
         if found is not None:
             caught_by = tuple(dict.fromkeys(one.clause for one in found.broken))
             events = found.events
-        return Verdict(
+        return VariantVerdict(
             variant=variant.name,
             breaks=variant.breaks,
             source=variant.source,
@@ -246,7 +246,7 @@ def shortest_to(machine: Machine[S, E, O, C], clause: str, scope: C) -> tuple[E,
 
 def _quality(
     machine: Machine[S, E, O, C],
-    verdicts: list[Verdict[E]],
+    verdicts: list[VariantVerdict[E]],
     unchanged: list[str],
     misplaced: tuple[str, ...],
 ) -> Quality[E]:

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from plumbline_spec.brief import brief
+from plumbline_spec.campaigns import Bench, Found, first_breach
 from plumbline_spec.case import Case
-from plumbline_spec.courses import Bench, Found, first_breach
 from plumbline_spec.errors import UnusableInput
 from plumbline_spec.host import RequestId
 from plumbline_spec.meetings import OBSERVE, OPEN, Ask, Meeting, Seen, Send
@@ -40,7 +40,7 @@ def shrunk(bench: Bench[S, E, O, C], found: Found[E]) -> Found[E]:
         changed = Meeting(
             name=meeting.name, form=meeting.form, start=start, clients=meeting.clients
         )
-        return first_breach(bench.course(changed, mode), clause, SHRINK_SCHEDULES)
+        return first_breach(bench.campaign(changed, mode), clause, SHRINK_SCHEDULES)
 
     if broken(meeting.start) is None:
         return _fewer(bench, found)

@@ -13,11 +13,13 @@ from plumbline_spec.case import Case
 from plumbline_spec.clause_table import ClauseBroken
 from plumbline_spec.disk import Reach
 from plumbline_spec.failing import FailingSweep
-from plumbline_spec.host import Setting, Storage
+from plumbline_spec.host import Fault, Setting, Storage, Threat, threatening
 from plumbline_spec.power import PowerSweep, Tally
 from plumbline_spec.profiles import FaultEffort
 from plumbline_spec.publishing import publish
-from plumbline_spec.traces import Trace
+from plumbline_spec.traces import Environment, Trace
+from plumbline_spec.trial import Trial, judge
+from plumbline_spec.unreliable import unreliable
 
 S = TypeVar("S")
 E = TypeVar("E")
@@ -102,13 +104,18 @@ class Sweeps(Generic[S, E, O, C]):
         self.failing = FailingSweep(self.power, effort.strikes, random)
 
     def create(self) -> None:
-        """Lose power while the store is made. Raises ``ClauseBroken``."""
+        """Lose power while the store is made, and let that fail. Raises ``ClauseBroken``."""
         self.power.create()
+        self.failing.open(())
 
     def take(self, events: Sequence[E]) -> None:
         """Lose power within the last of these events, and let it fail. Raises ``ClauseBroken``."""
         self.power.take(events, last=True)
         self.failing.take(events)
+
+    def open(self, events: Sequence[E]) -> None:
+        """Let opening fail after a kill that followed these events. Raises ``ClauseBroken``."""
+        self.failing.open(events)
 
     @property
     def tallies(self) -> dict[str, Tally]:
@@ -127,14 +134,17 @@ def swept_again(case: Case[S, E, O, C], trace: Trace[S, E, O]) -> ClauseBroken |
     """
     if case.storage is None:
         return None
-    about, storage = trace.header.environment, case.storage()
+    about = trace.header.environment
+    if about is not None and about.threat is not None:
+        return _threatened_again(case, trace, about, about.threat)
+    storage = case.storage()
     random = Random(SEED)  # noqa: S311 - repeats with its seed, no secret
     try:
         publish(Reach(subsets=AGAIN.subsets, drawn=AGAIN.drawn), random, Tally())
         for setting in storage.settings:
             if setting.name == about.setting if about is not None else setting.ships:
                 sweeps = Sweeps(case.machine, storage, setting, AGAIN, random)
-                _take_again(sweeps, trace.events, "" if about is None else about.fault)
+                _take_again(sweeps, trace.events, None if about is None else about.fault)
     except ClauseBroken as breach:
         return breach
     finally:
@@ -142,10 +152,33 @@ def swept_again(case: Case[S, E, O, C], trace: Trace[S, E, O]) -> ClauseBroken |
     return None
 
 
-def _take_again(sweeps: Sweeps[S, E, O, C], events: tuple[E, ...], fault: str) -> None:
+def _threatened_again(
+    case: Case[S, E, O, C], trace: Trace[S, E, O], about: Environment, threat: Threat
+) -> ClauseBroken | None:
+    """Let the same happen to every event that had happened in a history that was drawn."""
+    make = case.storage
+    assert make is not None
+    storage = make()
+    settings = [one for one in storage.settings if one.name == about.setting]
+    storage.close()
+    for setting in settings:
+        judged = threatening(unreliable(make, setting), threat)()
+        try:
+            found = judge(Trial(case.machine, judged), trace.events)
+        finally:
+            judged.host.close()
+        if found is not None:
+            _, failure = found
+            return ClauseBroken(failure.name, setting.name, failure.detail)
+    return None
+
+
+def _take_again(sweeps: Sweeps[S, E, O, C], events: tuple[E, ...], fault: Fault | None) -> None:
     if not events:
         sweeps.create()
-    elif fault:
+    elif fault is not None:
         sweeps.failing.take(events, fault)
+        sweeps.failing.open(events, fault)
     else:
         sweeps.take(events)
+        sweeps.open(events)

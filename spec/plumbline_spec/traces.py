@@ -18,7 +18,7 @@ from plumbline_models.contract import Machine, StateClause, StepClause
 from plumbline_spec.atomic import write_atomically
 from plumbline_spec.codec import canonical, digest, plain
 from plumbline_spec.errors import CouldNotFinish, UnusableInput
-from plumbline_spec.host import Judged
+from plumbline_spec.host import Fault, Judged, Threat
 from plumbline_spec.strict import JsonValue, UnreadableJson
 from plumbline_spec.strict import read as read_strictly
 
@@ -45,13 +45,17 @@ class Concurrent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whether no client had opened the store before."""
 
 
-class Environment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What was done to the environment of a trace's last event (``spec/faults.md``)."""
+class Environment(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
+    """What was done to the environment of a trace's last event, or with ``threat`` of each."""
 
     setting: str
     """How what is stored was kept; "" for a file outside the database."""
-    fault: str = ""
-    """The kind of error that struck; "" for a power loss."""
+    fault: Fault | None = None
+    """The error that struck; None for a power loss."""
+    threat: Threat | None = None
+    """What happened to every event of a history that was drawn; None for one that was not."""
 
 
 class Header(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):

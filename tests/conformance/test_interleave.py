@@ -28,9 +28,9 @@ from plumbline_models.ordinals import (
     Scope,
     State,
 )
+from plumbline_spec.campaigns import Bench, Campaign
 from plumbline_spec.clause_table import silent
 from plumbline_spec.codec import canonical
-from plumbline_spec.courses import Bench, Course
 from plumbline_spec.errors import CouldNotFinish
 from plumbline_spec.host import RequestId
 from plumbline_spec.interleave import run_interleave
@@ -74,11 +74,11 @@ def meeting(
 
 def whole(
     bench: Ordinals, met: Meeting[Event], mode: str, most: int = 3_000
-) -> Course[State, Event, Outcome, Scope]:
+) -> Campaign[State, Event, Outcome, Scope]:
     """Take every schedule; nothing may be broken in any of them."""
-    course = bench.course(met, mode, most)
-    assert course.go_on(most) is None
-    return course
+    campaign = bench.campaign(met, mode, most)
+    assert campaign.go_on(most) is None
+    return campaign
 
 
 # What ships
@@ -89,23 +89,23 @@ def test_two_writers_are_served_one_after_the_other_in_every_schedule(
     bench: Ordinals, mode: str
 ) -> None:
     """SCH-1, SCH-2."""
-    course = whole(bench, meeting(Send(event=ONE), Send(event=TWO)), mode)
-    assert course.complete
-    assert course.schedules >= 30
-    assert course.pairs == {("Append", "Appended"): sum(course.pairs.values())}
+    campaign = whole(bench, meeting(Send(event=ONE), Send(event=TWO)), mode)
+    assert campaign.complete
+    assert campaign.schedules >= 30
+    assert campaign.pairs == {("Append", "Appended"): sum(campaign.pairs.values())}
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_reader_sees_one_moment_of_a_writer_in_every_schedule(bench: Ordinals, mode: str) -> None:
     """SCH-5."""
-    course = whole(bench, meeting(Send(event=OPENED), OBSERVE, start=()), mode)
-    assert course.complete
-    assert course.together.histories > 1
+    campaign = whole(bench, meeting(Send(event=OPENED), OBSERVE, start=()), mode)
+    assert campaign.complete
+    assert campaign.together.histories > 1
 
 
 def test_a_reader_never_waits_in_the_mode_that_ships_first(bench: Ordinals) -> None:
     met = meeting(Send(event=ONE), OBSERVE)
-    log, journal = (bench.course(met, mode) for mode in MODES)
+    log, journal = (bench.campaign(met, mode) for mode in MODES)
     assert log.go_on(200) is None
     assert journal.go_on(200) is None
     assert (log.told["waits"], log.gave_up) == (0, 0)
@@ -120,9 +120,9 @@ def test_one_request_from_two_clients_is_applied_once(
     """SCH-4."""
     (request,) = {one.request for one in asked_in("Append, one request twice")}
     met = meeting(Send(event=ONE, request=request), Send(event=other, request=request))
-    course = whole(bench, met, mode)
-    assert course.complete
-    assert course.pairs["Append", "Appended"] > 0
+    campaign = whole(bench, met, mode)
+    assert campaign.complete
+    assert campaign.pairs["Append", "Appended"] > 0
 
 
 def asked_in(name: str) -> list[Send[Event]]:
@@ -142,16 +142,16 @@ def test_clients_that_open_a_new_database_at_once_find_one(bench: Ordinals, mode
     after: it took the database for somebody else's.
     """
     met = meeting((OPEN, Send(event=OPENED)), (OPEN, OBSERVE), start=None)
-    course = bench.course(met, mode)
-    assert course.go_on(120) is None
+    campaign = bench.campaign(met, mode)
+    assert campaign.go_on(120) is None
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_client_may_open_a_database_that_another_writes(bench: Ordinals, mode: str) -> None:
     """SCH-1, SCH-2."""
-    course = bench.course(meeting(Send(event=ONE), (OPEN, Send(event=TWO), OBSERVE)), mode)
-    assert course.go_on(150) is None
-    assert course.told[WAITS] > 0
+    campaign = bench.campaign(meeting(Send(event=ONE), (OPEN, Send(event=TWO), OBSERVE)), mode)
+    assert campaign.go_on(150) is None
+    assert campaign.told[WAITS] > 0
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -159,12 +159,12 @@ def test_a_commit_that_gives_up_before_a_reader_has_done_nothing(
     bench: Ordinals, mode: str
 ) -> None:
     """SCH-3; with a log there is nothing to wait for."""
-    course = bench.course(meeting(Send(event=ONE), OBSERVE), mode)
+    campaign = bench.campaign(meeting(Send(event=ONE), OBSERVE), mode)
     gave_up = 0
     for _ in range(60):
-        assert course.go_on(1) is None
-        assert course.seen is not None
-        turns = course.seen.run.turns
+        assert campaign.go_on(1) is None
+        assert campaign.seen is not None
+        turns = campaign.seen.run.turns
         gave_up += any(turn.outcome == GIVES_UP and turn.statement == "COMMIT" for turn in turns)
     assert (gave_up > 0) is (mode == "delete")
 
@@ -172,21 +172,21 @@ def test_a_commit_that_gives_up_before_a_reader_has_done_nothing(
 def test_three_clients_are_in_order_under_schedules_that_are_drawn(bench: Ordinals) -> None:
     met = meeting(Send(event=ONE), Send(event=TWO), (OBSERVE, OBSERVE))
     for mode in MODES:
-        course = bench.course(met, mode)
-        assert course.draw(40, 1) is None
-        assert course.together.histories > 5
+        campaign = bench.campaign(met, mode)
+        assert campaign.draw(40, 1) is None
+        assert campaign.together.histories > 5
 
 
 def test_the_same_schedule_gives_the_same_statements_and_answers(bench: Ordinals) -> None:
     """Whatever ran before it on the same connections."""
     met = meeting(Send(event=ONE), (OBSERVE, Send(event=TWO)))
     for mode in MODES:
-        course = bench.course(met, mode)
+        campaign = bench.campaign(met, mode)
         runs = list[Seen[Outcome]]()
         for _ in range(25):
-            assert course.go_on(1) is None
-            assert course.seen is not None
-            runs.append(course.seen)
+            assert campaign.go_on(1) is None
+            assert campaign.seen is not None
+            runs.append(campaign.seen)
         for seen in reversed(runs):
             again = bench.once(met, mode, seen.run.schedule)
             assert (again.run.turns, again.calls) == (seen.run.turns, seen.calls)
@@ -217,19 +217,19 @@ def test_an_upgrade_is_refused_without_waiting(mode: str, codes: set[str]) -> No
     """SCH-2: while the other writes, and with a log after it has written as well."""
     told = set[str]()
     with built(begins_deferred) as found:
-        course = found.course(meeting(Send(event=ONE), Send(event=TWO)), mode)
+        campaign = found.campaign(meeting(Send(event=ONE), Send(event=TWO)), mode)
         for _ in range(60):
-            broken = course.go_on(1)
-            assert course.seen is not None
+            broken = campaign.go_on(1)
+            assert campaign.seen is not None
             assert broken is None or broken.breach.clause == "SCH-2"
-            told |= course.seen.run.told.keys() - {WAITS} if broken else set[str]()
+            told |= campaign.seen.run.told.keys() - {WAITS} if broken else set[str]()
     assert told == codes
 
 
 def test_statements_that_commit_by_themselves_lose_an_update() -> None:
     """SCH-1: both read that the next sequence number is free."""
     with built(reads_then_writes) as found:
-        broken = found.course(meeting(Send(event=ONE), Send(event=TWO)), "wal").go_on(200)
+        broken = found.campaign(meeting(Send(event=ONE), Send(event=TWO)), "wal").go_on(200)
     assert broken is not None
     assert broken.breach.clause == "SCH-1"
 
@@ -250,7 +250,7 @@ def test_an_observation_in_no_transaction_is_torn_where_a_machine_reads_twice(mo
         if one.name == f"Append · {OBSERVE}"
     ]
     with Bench(case.machine, SqliteShared(sqlite_tokens.PROGRAM, reading=outside)) as found:
-        broken = found.course(met, mode).go_on(100)
+        broken = found.campaign(met, mode).go_on(100)
     assert broken is not None
     assert broken.breach.clause == "SCH-5"
 

@@ -13,9 +13,9 @@ from plumbline_spec.atomic import write_atomically
 from plumbline_spec.case import Case
 from plumbline_spec.clause_table import ClauseBroken, silent
 from plumbline_spec.codec import canonical
-from plumbline_spec.disk import Create, Image, Reach, Sync, Write
+from plumbline_spec.disk import Create, Image, Reach, Sync, SyncFailed, Write
 from plumbline_spec.faults import courses_of, run_faults
-from plumbline_spec.host import RequestId, Setting, Threat
+from plumbline_spec.host import Attempt, Fault, FaultKind, RequestId, Setting, Strikes, Threat
 from plumbline_spec.kept import broken_again
 from plumbline_spec.lockstep import Effort, lockstep
 from plumbline_spec.model_storage import FILE, SETTINGS, Content, ModelSession, ModelStorage
@@ -55,6 +55,7 @@ def broken_by(storage: ToyStorage, setting: Setting = SYNCED) -> str:
     sweeps = Sweeps(machine(), storage, setting, EFFORT, Random(1))
     try:
         sweeps.create()
+        sweeps.open(COURSE)
         for end in range(1, len(COURSE) + 1):
             sweeps.take(COURSE[:end])
     except ClauseBroken as breach:
@@ -183,8 +184,72 @@ def test_a_finding_is_short_and_is_found_again(toy_spec: Path, tmp_path: Path) -
     file = tmp_path / "kept.jsonl"
     file.write_text(finding.trace)
     (trace,) = read(file, lambda header: case.rules(header.rules))
+    assert trace.header.environment is not None
+    assert trace.header.environment.fault is not None
+    assert trace.header.environment.fault.kind in ("input/output", "sync")
     assert [one.clause for one in broken_again(case, trace)] == ["FLT-5"]
     assert broken_again(toy.case(), trace) == []
+
+
+def test_the_very_call_that_failed_fails_first_when_a_trace_is_taken_again() -> None:
+    taken = list[Fault]()
+
+    class Watched(ToySession):
+        @override
+        def arm(self, fault: Fault) -> None:
+            taken.append(fault)
+            super().arm(fault)
+
+    first = Fault(kind="sync", at=1, lasting=True)
+    sweeps = Sweeps(machine(), stored_by(Watched), SYNCED, EFFORT, Random(1))
+    sweeps.failing.take(COURSE, first)
+    assert taken[0] == first
+    assert {fault.kind for fault in taken[1:]} == {"sync"}
+
+
+def test_a_history_that_was_drawn_is_kept_with_what_happened_to_it(
+    toy_spec: Path, tmp_path: Path
+) -> None:
+    """The courses hold, so only histories find it: a door that jams a while after an error."""
+
+    class JamsLater(ToySession):
+        since: int | None = None
+
+        @override
+        def step(self, event: Event, request: RequestId | None = None) -> Outcome:
+            if self.since is not None:
+                self.since += 1
+                if self.since > 1:
+                    raise RuntimeError("the door is stuck")
+            try:
+                return super().step(event, request)
+            except OSError:
+                self.since = 0
+                raise
+
+    wrong = replace(toy.case(), storage=lambda: stored_by(JamsLater), builds=())
+    plan = plan_in(toy_spec)
+    effort = replace(plan.profile.faults, histories=40)
+    plan = replace(plan, profile=replace(plan.profile, faults=effort))
+    (finding,) = run_faults(wrong, plan, silent).findings
+    file = tmp_path / "kept.jsonl"
+    file.write_text(finding.trace)
+    (trace,) = read(file, lambda header: wrong.rules(header.rules))
+    assert trace.header.environment is not None
+    assert trace.header.environment.threat is not None
+    assert len(trace.steps) <= 3
+    assert len(broken_again(wrong, trace)) == 1
+    assert broken_again(toy.case(), trace) == []
+
+
+def test_a_kind_of_error_that_never_strikes_breaks_the_engine(toy_spec: Path) -> None:
+    class Immune(ToyStorage):
+        kinds = (*ToyStorage.kinds, FaultKind(name="earthquake"))
+
+    case = replace(toy.case(), storage=lambda: Immune(machine()), builds=())
+    report = run(case, toy_spec)
+    assert report.verdict is Verdict.BROKEN
+    assert report.details == ("no error of kind earthquake struck",)
 
 
 def test_a_kept_trace_of_a_host_that_stores_nothing_shows_nothing() -> None:
@@ -252,6 +317,47 @@ def test_an_answer_that_a_killed_process_left_is_synced_before_it_is_given_again
                 super().put(content)
 
     assert broken_by(stored_by(Trusts)) == "FLT-2"
+
+
+class Attempts(ToyStorage):
+    """Ends every opening that fails in this way."""
+
+    def __init__(self, error: Exception, left: Callable[[Image], Image] = dict) -> None:
+        super().__init__(machine())
+        self.error, self.left = error, left
+
+    @override
+    def attempt(self, setting: Setting, image: Image, fault: Fault) -> Attempt:
+        struck = fault.at in range(3)
+        log = (SyncFailed(FILE),) if struck and fault.kind == "sync" and image else ()
+        return Attempt(
+            error=self.error if struck else None,
+            met=Strikes(calls=3, struck=struck),
+            log=log,
+            image=self.left(image) if struck else image,
+        )
+
+
+def forgetful(image: Image) -> Image:
+    return {name: content for name, content in image.items() if name != FILE}
+
+
+def test_an_opening_that_fails_may_say_so() -> None:
+    assert broken_by(Attempts(OSError("the disk is away"))) == ""
+
+
+@pytest.mark.parametrize(
+    "storage",
+    [
+        pytest.param(lambda: Attempts(KeyError("state")), id="an error of its own"),
+        pytest.param(lambda: Attempts(OSError("away"), forgetful), id="forgets"),
+    ],
+)
+def test_an_opening_that_fails_says_so_truly_and_loses_nothing(
+    storage: Callable[[], ToyStorage],
+) -> None:
+    """FLT-5."""
+    assert broken_by(storage()) == "FLT-5"
 
 
 # Histories

@@ -7,9 +7,9 @@ import pytest
 from msgspec.structs import replace
 
 from plumbline_spec import toy
+from plumbline_spec.campaigns import Bench
 from plumbline_spec.case import Build
 from plumbline_spec.clause_table import silent
-from plumbline_spec.courses import Bench
 from plumbline_spec.errors import CouldNotFinish, UnusableInput
 from plumbline_spec.interleave import run_interleave
 from plumbline_spec.meetings import CLAUSES, OBSERVE, OPEN, Meeting, Send
@@ -138,7 +138,7 @@ def test_the_start_of_a_finding_is_shrunk() -> None:
     long = Meeting[Event](name="two coins", form="events", start=events, clients=clients)
     assert case.shared is not None
     with Bench(case.machine, case.shared()) as bench:
-        found = bench.course(long, "one lock").go_on(50)
+        found = bench.campaign(long, "one lock").go_on(50)
         assert found is not None
         short = shrunk(bench, found)
     assert (short.meeting.start, short.schedule) == ((), (0, 1, 1, 0))
@@ -150,7 +150,7 @@ def test_a_schedule_that_was_drawn_is_shrunk() -> None:
     crowd = Meeting[Event](name="three", form="crowd", start=(), clients=(client,) * 3)
     assert case.shared is not None
     with Bench(case.machine, case.shared()) as bench:
-        found = bench.course(crowd, "one lock").draw(100, 1)
+        found = bench.campaign(crowd, "one lock").draw(100, 1)
         assert found is not None
         short = shrunk(bench, found)
         assert short.breach.clause == "SCH-1"
@@ -164,9 +164,9 @@ def test_a_schedule_that_only_drawing_finds_is_shrunk_by_its_decisions() -> None
     crowd = Meeting[Event](name="three", form="crowd", start=(), clients=(client,) * 3)
     assert case.shared is not None
     with Bench(case.machine, case.shared()) as bench:
-        course = bench.course(crowd, "one lock")
-        assert course.go_on(SHRINK_SCHEDULES) is None
-        found = course.draw(400, 1)
+        campaign = bench.campaign(crowd, "one lock")
+        assert campaign.go_on(SHRINK_SCHEDULES) is None
+        found = campaign.draw(400, 1)
         assert found is not None
         short = shrunk(bench, found)
         assert bench.once(crowd, "one lock", short.schedule).breach == short.breach
@@ -220,7 +220,7 @@ def test_a_client_that_never_ends_is_unfinished_when_schedules_are_drawn() -> No
         Bench(case.machine, case.shared()) as bench,
         pytest.raises(CouldNotFinish, match="did not end"),
     ):
-        bench.course(meeting, "one lock").draw(3, 1)
+        bench.campaign(meeting, "one lock").draw(3, 1)
 
 
 def test_time_that_is_left_is_used_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -445,7 +445,7 @@ def test_a_schedule_is_followed_by_a_bench() -> None:
     clients = tuple((Send[Event](event=Deposit(coins=1)),) for _ in range(2))
     meeting = Meeting[Event](name="two", form="events", start=(), clients=clients)
     with Bench(case.machine, case.shared()) as bench:
-        course = bench.course(meeting, "one lock")
-        seen = course.together.run(following((1,)))
+        campaign = bench.campaign(meeting, "one lock")
+        seen = campaign.together.run(following((1,)))
     assert [call.client for call in seen.calls] == [1, 0]
     assert seen.left == b'{"held":2}'

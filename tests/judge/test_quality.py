@@ -7,7 +7,7 @@ from plumbline_models.history import Variant
 from plumbline_spec.explore import Exploration, explore
 from plumbline_spec.quality import (
     Quality,
-    Verdict,
+    VariantVerdict,
     afresh,
     along,
     on_stored_traces,
@@ -39,7 +39,7 @@ def made() -> list[ToyTrace]:
     return to_store(machine(), VARIANTS, afresh(machine(), VARIANTS), {"toy": "1"})
 
 
-def verdict_of(quality: Quality[Event], clause: str) -> Verdict[Event]:
+def verdict_of(quality: Quality[Event], clause: str) -> VariantVerdict[Event]:
     (one,) = [verdict for verdict in quality.verdicts if verdict.breaks == clause]
     return one
 

@@ -1,9 +1,9 @@
-"""Courses: one meeting in one mode, schedule by schedule, and what was seen on the way.
+"""Campaigns: one meeting in one mode, schedule by schedule, and what was seen on the way.
 
-A course takes schedules from a search, fewest switches first, or lets Hypothesis draw them. The
+A campaign takes schedules from a search, fewest switches first, or lets Hypothesis draw them. The
 numbers that Hypothesis draws each choose one of the clients that may go on; what it finds is shrunk
-elsewhere (``plumbline_spec.repeating``). A bench holds what many courses share: the store, and one
-thread for each client.
+elsewhere (``plumbline_spec.repeating``). A bench holds what many campaigns share: the store, and
+one thread for each client.
 """
 
 from collections import Counter
@@ -70,7 +70,7 @@ class Found(Struct, Generic[E], frozen=True, kw_only=True):
     breach: Breach
 
 
-class Course(Generic[S, E, O, C]):
+class Campaign(Generic[S, E, O, C]):
     """One meeting in one mode: its search, and what was seen so far."""
 
     def __init__(self, together: Together[S, E, O, C], most: int, with_seed: int) -> None:
@@ -209,13 +209,13 @@ class Bench(Generic[S, E, O, C]):
             self._stages[clients] = Stage(clients).__enter__()
         return self._stages[clients]
 
-    def course(
+    def campaign(
         self, meeting: Meeting[E], mode: str, most: int = MAX_SCHEDULES, with_seed: int = 0
-    ) -> Course[S, E, O, C]:
+    ) -> Campaign[S, E, O, C]:
         """Return the search of one meeting in one mode."""
         stage = self.stage(len(meeting.clients))
         together = Together(self.machine, self.shared, stage, mode, meeting)
-        return Course(together, most, with_seed)
+        return Campaign(together, most, with_seed)
 
     def once(self, meeting: Meeting[E], mode: str, schedule: Schedule) -> Seen[O]:
         """Run one schedule."""
@@ -223,13 +223,13 @@ class Bench(Generic[S, E, O, C]):
         return Together(self.machine, self.shared, stage, mode, meeting).run(following(schedule))
 
 
-def first_breach(course: Course[S, E, O, C], clause: str, most: int) -> Found[E] | None:
+def first_breach(campaign: Campaign[S, E, O, C], clause: str, most: int) -> Found[E] | None:
     """Return the first run that breaks a clause, whatever else is broken before."""
-    while course.schedules < most:
-        before = course.schedules
-        found = course.go_on(most - before)
+    while campaign.schedules < most:
+        before = campaign.schedules
+        found = campaign.go_on(most - before)
         if found is not None and clause in ("", found.breach.clause):
             return found
-        if course.schedules == before:
+        if campaign.schedules == before:
             break
     return None
