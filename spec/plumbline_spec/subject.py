@@ -220,7 +220,9 @@ def _scopes(
 
 def _generate(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> list[Generated]:
     machine = case.machine
-    quality = afresh(machine, case.variants, progress=progress)
+    # Whether a variant needs its clause is judged by the engine quality and changes no file.
+    caught = [replace(variant, sole=False) for variant in case.variants]
+    quality = afresh(machine, caught, progress=progress)
     if quality.escaped or quality.unchanged:
         raise UnusableInput(
             f"the variants of {machine.name} are not all caught; "
