@@ -50,6 +50,7 @@ HEADING: Final = (
     "waits",
     "gave up",
     "refused at once",
+    "verdict",
 )
 
 
@@ -77,6 +78,8 @@ class Campaign(Generic[S, E, O, C]):
         self.together = together
         self.seen: Seen[O] | None = None
         self.schedules = self.gave_up = 0
+        self.broken = ""
+        """The clause that a run broke."""
         self.told = Counter[str]()
         self.pairs = Counter[tuple[str, str]]()
         self._search = Search(self._run, most=most, seed=with_seed)
@@ -140,7 +143,9 @@ class Campaign(Generic[S, E, O, C]):
             ask = asks[call.ask]
             if isinstance(ask, Send) and call.outcome is not None:
                 self.pairs[type(ask.event).__name__, events.outcome_name(call.outcome)] += 1
-        return None if seen.breach is None else self.found(seen)
+        if seen.breach is not None:
+            self.broken = seen.breach.clause
+        return self.found(seen)
 
     def found(self, seen: Seen[O]) -> Found[E] | None:
         """Return a run that breaks a clause with what repeats it."""
@@ -173,6 +178,7 @@ class Campaign(Generic[S, E, O, C]):
             f"{self.told[WAITS]:,}",
             f"{self.gave_up:,}",
             ", ".join(refused),
+            f"BROKEN: {self.broken}" if self.broken else "holds",
         )
 
 

@@ -155,7 +155,7 @@ class _Effort(Generic[S, E, O, C]):
         """Return what was seen."""
         taken = [one for one in (*self.campaigns, *self.crowds) if one.schedules]
         faults = [f"no meeting for the event {kind}" for kind in self._pairing.missing]
-        faults += [f"control not caught: {one.name}" for one in controls if one.caught is None]
+        faults += [f"control not caught: {one.name}" for one in controls if not one.clause]
         schedules = sum(one.schedules for one in taken)
         figures = {
             "meetings": len(self._pairing.meetings),
@@ -165,7 +165,7 @@ class _Effort(Generic[S, E, O, C]):
             "searches": len(self.campaigns),
             "waits": sum(one.told[WAITS] for one in taken),
             "controls": len(controls),
-            "controls_caught": sum(one.caught is not None for one in controls),
+            "controls_caught": sum(bool(one.clause) for one in controls),
         }
         return EngineReport(
             machine=self._bench.machine.name,
@@ -213,13 +213,16 @@ class _Control(Struct, frozen=True, kw_only=True):
 
     name: str
     schedules: int
-    caught: str | None
-    """The clause that it broke, and where."""
+    clause: str = ""
+    """The clause by which it was caught; "" when it was not."""
+    mode: str = ""
+    meeting: str = ""
 
     def row(self) -> tuple[str, ...]:
         """Return the figures as a row below ``HEADING``."""
-        said = "NOT CAUGHT" if self.caught is None else self.caught
-        return (f"control: {self.name}", said, "", f"{self.schedules:,}", *[""] * 5)
+        where = f"control: {self.name}" + (f" · {self.meeting}" if self.meeting else "")
+        said = f"caught by {self.clause}" if self.clause else "NOT CAUGHT"
+        return (where, self.mode, "", f"{self.schedules:,}", *[""] * (len(HEADING) - 5), said)
 
 
 def _controls(case: Case[S, E, O, C]) -> list[Build[S, E, O, C]]:
@@ -240,11 +243,15 @@ def _control(build: Build[S, E, O, C], pairing: Pairing[E], progress: Progress) 
                 progress(f"control: {build.name}; {meeting.name}")
                 found = first_breach(campaign, build.breaks, most)
                 if found is not None:
-                    caught = f"{found.breach.clause}, {mode}, {meeting.name}"
-                    taken = sum(one.schedules for one in campaigns)
-                    return _Control(name=build.name, schedules=taken, caught=caught)
+                    return _Control(
+                        name=build.name,
+                        schedules=sum(one.schedules for one in campaigns),
+                        clause=found.breach.clause,
+                        mode=mode,
+                        meeting=meeting.name,
+                    )
         taken = sum(one.schedules for one in campaigns)
-    return _Control(name=build.name, schedules=taken, caught=None)
+    return _Control(name=build.name, schedules=taken)
 
 
 def _by_turns(meetings: Sequence[Meeting[E]], likely: str) -> list[Meeting[E]]:

@@ -189,7 +189,8 @@ def test_a_control_that_is_not_caught_makes_the_engine_broken() -> None:
     report = ran(replace(toy.case(), builds=(right,)))
     assert report.verdict is Verdict.BROKEN
     assert report.details == ("control not caught: nothing wrong",)
-    assert report.table[-1][:2] == ("control: nothing wrong", "NOT CAUGHT")
+    assert report.table[-1][0] == "control: nothing wrong"
+    assert report.table[-1][-1] == "NOT CAUGHT"
 
 
 def test_a_control_that_breaks_another_clause_is_not_caught() -> None:
