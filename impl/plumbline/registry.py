@@ -44,7 +44,7 @@ def ordinals_case() -> Case[ordinals.State, ordinals.Event, ordinals.Outcome, or
         ),
         scopes={
             "quick": Scopes(explore=(medium, deep), descend=(accepted, small), diff=small),
-            "ci": Scopes(explore=(medium, deep, wide), descend=(medium, deep), diff=medium),
+            "ci": Scopes(explore=(medium, deep, wide), descend=(medium,), diff=medium),
             "nightly": Scopes(
                 explore=(medium, deep, wide, vast), descend=(medium, deep, wide), diff=wide
             ),

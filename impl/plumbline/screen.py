@@ -119,9 +119,11 @@ def show_check(report: CheckReport, *, tables: bool) -> None:
 
 
 def _show_trouble(out: Console, report: CheckReport, engine: EngineReport) -> None:
-    if not engine.holds:
-        for detail in engine.details:
-            out.print(f"[red]{engine.machine} {engine.engine}[/]: {escape(detail)}", soft_wrap=True)
+    colour = "yellow" if engine.holds else "red"  # a mutant may survive where most are killed
+    for detail in engine.details:
+        out.print(
+            f"[{colour}]{engine.machine} {engine.engine}[/]: {escape(detail)}", soft_wrap=True
+        )
     for finding in engine.findings:
         show_finding(out, finding, f"{engine.machine} {engine.engine}")
     if engine.findings:

@@ -98,7 +98,7 @@ PROFILES: Mapping[str, Profile] = {
             name="ci",
             seconds=600,
             patience=4,
-            examples=1_500,
+            examples=600,
             steps=60,
             durable_examples=60,
             faults=FaultEffort(
@@ -118,7 +118,7 @@ PROFILES: Mapping[str, Profile] = {
             crowds=24,
             drawn=100,
             afresh=True,
-            mutants=100,
+            mutants=60,
             histories_floor=95,
         ),
         Profile(
