@@ -31,7 +31,9 @@ def ordinals_case() -> Case[ordinals.State, ordinals.Event, ordinals.Outcome, or
     deep = scope(conversations=1, messages=3, summaries=4)
     wide = scope(conversations=2, messages=4, summaries=2, refusals=False)
     vast = scope(conversations=2, messages=4, summaries=3, refusals=False)
+    strangers = scope(conversations=2, messages=1, summaries=1)
     two = scope(conversations=2, messages=2, summaries=1, refusals=False)
+    beside = scope(conversations=2, messages=3, summaries=1, refusals=False)
     three = scope(conversations=1, messages=3, summaries=1)
     meeting = scope(conversations=2, messages=3, summaries=2)
     return Case(
@@ -59,7 +61,7 @@ def ordinals_case() -> Case[ordinals.State, ordinals.Event, ordinals.Outcome, or
             *interleaved_builds(ordinals_case, sqlite_ordinals.PROGRAM),
             *faulted_builds(ordinals_case, sqlite_ordinals.PROGRAM, ledger=False),
         ),
-        mutants=mutants("ordinals", _ordinals_case_of, (two, three)),
+        mutants=mutants("ordinals", _ordinals_case_of, (strangers, two, three, beside)),
         variants=ORDINALS_VARIANTS,
     )
 
