@@ -76,10 +76,11 @@ class FailingSweep(Generic[S, E, O, C]):
         steps = model_steps(self.sweep.machine, events)
         image: Image = self._files(steps) if steps else {}
         stored = steps[-1].after if steps else Stored(canonical(self.sweep.machine.initial))
+        name = OPENING if steps else CREATING
         self._strike_all(
-            OPENING if steps else CREATING,
+            name,
             lambda kind: self._attempt(Fault(kind=kind.name, at=NEVER), image).met.calls,
-            lambda fault: self._opens(fault, image, stored),
+            lambda fault: self._opens(name, fault, image, stored),
             first,
         )
 
@@ -142,7 +143,7 @@ class FailingSweep(Generic[S, E, O, C]):
     def _attempt(self, fault: Fault, image: Image) -> Attempt:
         return self.sweep.storage.attempt(self.sweep.setting, image, fault)
 
-    def _opens(self, fault: Fault, image: Image, stored: Stored) -> bool:
+    def _opens(self, name: str, fault: Fault, image: Image, stored: Stored) -> bool:
         """Open and close with a fault, and look at what is left; tell whether the fault struck."""
         storage, setting = self.sweep.storage, self.sweep.setting
         attempt = self._attempt(fault, image)
@@ -152,10 +153,10 @@ class FailingSweep(Generic[S, E, O, C]):
             if not isinstance(attempt.error, storage.errors):
                 found = "that is no error of the environment"
                 raise ClauseBroken("FLT-5", row, found) from attempt.error
-        self._hold(attempt.image, (stored,), row)
+        self._holds(attempt.image, (stored,), row)
         if any(isinstance(one, SyncFailed) for one in attempt.log):
             segment = Segment[E](
-                name=OPENING, operations=attempt.log, allowed=(stored,), note=f", {fault}"
+                name=name, operations=attempt.log, allowed=(stored,), note=f", {fault}"
             )
             self.sweep.judge(image, [segment])
         return attempt.met.struck or attempt.error is not None
@@ -180,7 +181,7 @@ class FailingSweep(Generic[S, E, O, C]):
             session.disarm()
             with suppress(*storage.errors):
                 session.close()
-        self._holds(session, (step.after,), f"{row}, asked again and closed")
+        self._holds(session.image(), (step.after,), f"{row}, asked again and closed")
         if any(isinstance(one, SyncFailed) for one in session.log[:asked]):
             self._without_power(session.log, (answered, asked), before, step, fault)
         return struck
@@ -218,19 +219,16 @@ class FailingSweep(Generic[S, E, O, C]):
             if seen not in [one.state for one in allowed]:
                 found = f"{'another state' if unknown else 'a change'} was observed"
                 raise ClauseBroken("FLT-5", row, found)
-        self._holds(session, allowed, row)
+        self._holds(session.image(), allowed, row)
 
     def _answered(self, session: Session[S, E, O], step: ModelStep[E], row: str) -> None:
         """Judge what an event left that was answered in spite of a fault: it is done."""
         if self._asked(lambda: canonical(session.observe()), row) != step.after.state:
             raise ClauseBroken("FLT-5", row, "another state than the one after it was observed")
-        self._holds(session, (step.after,), row)
+        self._holds(session.image(), (step.after,), row)
 
-    def _holds(self, session: Session[S, E, O], allowed: tuple[Stored, ...], row: str) -> None:
-        """Judge the files as they are now."""
-        self._hold(session.image(), allowed, row)
-
-    def _hold(self, image: Image, allowed: tuple[Stored, ...], row: str) -> None:
+    def _holds(self, image: Image, allowed: tuple[Stored, ...], row: str) -> None:
+        """Judge the files that are left."""
         recovered = self.sweep.storage.recover(self.sweep.setting, image)
         if recovered.broken:
             raise ClauseBroken("FLT-3", row, recovered.broken)

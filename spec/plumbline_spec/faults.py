@@ -144,10 +144,8 @@ class _Run(Generic[S, E, O, C]):
         self.broken: set[tuple[str, str]] = set()
         """Events and settings in which a clause was broken."""
         self.histories = 0
-        self.struck = Counter[str]()
-        """How often an error of each kind struck in a setting that ships."""
         self.never = set[str]()
-        """Kinds of error of which none struck."""
+        """Kinds of error of which none struck in a setting that ships."""
 
     def shipped(self, storage: Storage[S, E, O]) -> None:
         """Take courses in the settings that ship: the minimum, then the others in the time left."""
@@ -176,11 +174,12 @@ class _Run(Generic[S, E, O, C]):
                 self.pairs[course.pair] += 1
         except _Ended:
             pass
+        struck = Counter[str]()
         for one in sweeps:
-            self.struck.update(one.failing.struck)
+            struck.update(one.failing.struck)
             for name, tally in one.tallies.items():
                 self.tallies.setdefault((name, one.setting.name), Tally()).add(tally)
-        self.never = {kind.name for kind in storage.kinds if not self.struck[kind.name]}
+        self.never = {kind.name for kind in storage.kinds if not struck[kind.name]}
 
     def _has_time(self) -> bool:
         return self.plan.until is not None and time.monotonic() < self.plan.until
@@ -201,7 +200,8 @@ class _Run(Generic[S, E, O, C]):
                 sweeps.take(events)
         except ClauseBroken as breach:
             self.broken.add((name, sweeps.setting.name))
-            self.findings.append(self._found(breach, events, sweeps.setting))
+            found = self._found(breach, events, sweeps.setting, opening=opening)
+            self.findings.append(found)
             raise _Ended from breach
 
     def published(self) -> None:
@@ -245,13 +245,20 @@ class _Run(Generic[S, E, O, C]):
         setting: Setting,
         courses: Sequence[tuple[E, ...]],
         clause: str = "",
+        *,
+        opening: bool = False,
     ) -> tuple[ClauseBroken, tuple[E, ...]] | None:
-        """Return how a clause is broken first, any or this one, and along which course."""
+        """Return how a clause is broken first, any or this one, and along which course.
+
+        With ``opening`` it is looked for where a store is opened after a course.
+        """
         sweeps = Sweeps(self.case.machine, storage, setting, CONTROL, self.random)
         for events in courses:
             self.progress(f"{setting.name}, a control")
             try:
-                if clause in POWER:
+                if opening:
+                    sweeps.open(events)
+                elif clause in POWER:
                     sweeps.power.take(events, last=True)
                 else:
                     sweeps.take(events)
@@ -260,7 +267,9 @@ class _Run(Generic[S, E, O, C]):
                     return breach, events
         return None
 
-    def _found(self, breach: ClauseBroken, events: tuple[E, ...], setting: Setting) -> Finding:
+    def _found(
+        self, breach: ClauseBroken, events: tuple[E, ...], setting: Setting, *, opening: bool
+    ) -> Finding:
         """Shorten the course along which a clause is broken, and return it as a finding."""
         latest = breach
 
@@ -270,7 +279,8 @@ class _Run(Generic[S, E, O, C]):
             assert make is not None
             storage = make()
             try:
-                found = self._breach(storage, setting, [shorter] if shorter else [])
+                courses = [shorter] if shorter else []
+                found = self._breach(storage, setting, courses, opening=opening)
             finally:
                 storage.close()
             if found is None or found[0].broken.clause != breach.broken.clause:

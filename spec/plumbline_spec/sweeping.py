@@ -17,7 +17,7 @@ from plumbline_spec.host import Fault, Setting, Storage, Threat, threatening
 from plumbline_spec.power import PowerSweep, Tally
 from plumbline_spec.profiles import FaultEffort
 from plumbline_spec.publishing import publish
-from plumbline_spec.traces import Environment, Trace
+from plumbline_spec.traces import Trace
 from plumbline_spec.trial import Trial, judge
 from plumbline_spec.unreliable import unreliable
 
@@ -134,15 +134,14 @@ def swept_again(case: Case[S, E, O, C], trace: Trace[S, E, O]) -> ClauseBroken |
     """
     if case.storage is None:
         return None
-    about = trace.header.environment
-    if about is not None and about.threat is not None:
-        return _threatened_again(case, trace, about, about.threat)
-    storage = case.storage()
+    about, storage = trace.header.environment, case.storage()
     random = Random(SEED)  # noqa: S311 - repeats with its seed, no secret
     try:
         publish(Reach(subsets=AGAIN.subsets, drawn=AGAIN.drawn), random, Tally())
         for setting in storage.settings:
             if setting.name == about.setting if about is not None else setting.ships:
+                if about is not None and about.threat is not None:
+                    _threaten(case, setting, trace.events, about.threat)
                 sweeps = Sweeps(case.machine, storage, setting, AGAIN, random)
                 _take_again(sweeps, trace.events, None if about is None else about.fault)
     except ClauseBroken as breach:
@@ -152,33 +151,28 @@ def swept_again(case: Case[S, E, O, C], trace: Trace[S, E, O]) -> ClauseBroken |
     return None
 
 
-def _threatened_again(
-    case: Case[S, E, O, C], trace: Trace[S, E, O], about: Environment, threat: Threat
-) -> ClauseBroken | None:
-    """Let the same happen to every event that had happened in a history that was drawn."""
-    make = case.storage
-    assert make is not None
-    storage = make()
-    settings = [one for one in storage.settings if one.name == about.setting]
-    storage.close()
-    for setting in settings:
-        judged = threatening(unreliable(make, setting), threat)()
-        try:
-            found = judge(Trial(case.machine, judged), trace.events)
-        finally:
-            judged.host.close()
-        if found is not None:
-            _, failure = found
-            return ClauseBroken(failure.name, setting.name, failure.detail)
-    return None
+def _threaten(
+    case: Case[S, E, O, C], setting: Setting, events: tuple[E, ...], threat: Threat
+) -> None:
+    """Let the same happen to every event of a history that was drawn. Raises ``ClauseBroken``."""
+    assert case.storage is not None
+    judged = threatening(unreliable(case.storage, setting), threat)()
+    try:
+        found = judge(Trial(case.machine, judged), events)
+    finally:
+        judged.host.close()
+    if found is not None:
+        _, failure = found
+        raise ClauseBroken(failure.name, setting.name, failure.detail)
 
 
 def _take_again(sweeps: Sweeps[S, E, O, C], events: tuple[E, ...], fault: Fault | None) -> None:
-    if not events:
-        sweeps.create()
-    elif fault is not None:
-        sweeps.failing.take(events, fault)
+    if fault is not None:
+        if events:
+            sweeps.failing.take(events, fault)
         sweeps.failing.open(events, fault)
+    elif not events:
+        sweeps.create()
     else:
         sweeps.take(events)
         sweeps.open(events)

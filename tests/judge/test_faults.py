@@ -207,6 +207,32 @@ def test_the_very_call_that_failed_fails_first_when_a_trace_is_taken_again() -> 
     assert {fault.kind for fault in taken[1:]} == {"sync"}
 
 
+@pytest.mark.parametrize(
+    "events", [pytest.param(0, id="a store is made"), pytest.param(1, id="a store is opened")]
+)
+def test_an_opening_that_fails_is_kept_short_with_the_call_and_found_again(
+    toy_spec: Path, tmp_path: Path, events: int
+) -> None:
+    class Liar(Attempts):
+        @override
+        def attempt(self, setting: Setting, image: Image, fault: Fault) -> Attempt:
+            if fault.at != 1 or (FILE in image) != bool(events):
+                fault = replace(fault, at=-1)
+            return super().attempt(setting, image, fault)
+
+    wrong = replace(toy.case(), storage=lambda: Liar(KeyError("state")), builds=())
+    (finding,) = run(wrong, toy_spec).findings
+    file = tmp_path / "kept.jsonl"
+    file.write_text(finding.trace)
+    (trace,) = read(file, lambda header: wrong.rules(header.rules))
+    assert len(trace.steps) == events
+    assert trace.header.environment is not None
+    assert trace.header.environment.fault is not None
+    assert trace.header.environment.fault.at == 1
+    assert [one.clause for one in broken_again(wrong, trace)] == ["FLT-5"]
+    assert broken_again(toy.case(), trace) == []
+
+
 def test_a_history_that_was_drawn_is_kept_with_what_happened_to_it(
     toy_spec: Path, tmp_path: Path
 ) -> None:
