@@ -118,10 +118,13 @@ class SqliteSession(Generic[S, E, O]):
 
     def open(self, folder: Path) -> None:
         """Open the database of a folder; what is recorded begins here."""
-        self._folder = folder
         self._vfs.arm(None)
+        self._open(folder, self._opening)
+
+    def _open(self, folder: Path, opening: Opening) -> None:
+        self._folder = folder
         self._vfs.log.clear()
-        self._db = open_database(str(folder / FILE), opening=self._opening)
+        self._db = open_database(str(folder / FILE), opening=opening)
 
     @property
     def connection(self) -> apsw.Connection:
@@ -146,8 +149,6 @@ class SqliteSession(Generic[S, E, O]):
 
     def attempt(self, folder: Path, fault: Fault) -> Attempt:
         """Open the database of a folder and close it, the fault armed from the first call on."""
-        self._folder = folder
-        self._vfs.log.clear()
         usual = self._opening.attend
 
         def attend(db: apsw.Connection) -> None:
@@ -157,7 +158,7 @@ class SqliteSession(Generic[S, E, O]):
         failing, error = replace(self._opening, attend=attend), None
         self._arm(fault)
         try:
-            self._db = open_database(str(folder / FILE), opening=failing)
+            self._open(folder, failing)
             self.close()
         except Exception as met:  # noqa: BLE001 - the judge says which errors may come
             # A file that cannot be opened is told to a user; SQLite's own error is its cause.

@@ -143,9 +143,10 @@ class Campaign(Generic[S, E, O, C]):
             ask = asks[call.ask]
             if isinstance(ask, Send) and call.outcome is not None:
                 self.pairs[type(ask.event).__name__, events.outcome_name(call.outcome)] += 1
-        if seen.breach is not None:
-            self.broken = seen.breach.clause
-        return self.found(seen)
+        found = self.found(seen)
+        if found is not None:
+            self.broken = found.breach.clause
+        return found
 
     def found(self, seen: Seen[O]) -> Found[E] | None:
         """Return a run that breaks a clause with what repeats it."""

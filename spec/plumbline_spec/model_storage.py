@@ -51,18 +51,12 @@ class ModelSession(Generic[S, E, O, C]):
     """A process with the file open."""
 
     def __init__(
-        self,
-        machine: Machine[S, E, O, C],
-        setting: Setting,
-        image: Image,
-        *,
-        honest: bool,
-        fault: Fault | None = None,
+        self, machine: Machine[S, E, O, C], setting: Setting, image: Image, *, honest: bool
     ) -> None:
         self._machine, self._setting, self._honest = machine, setting, honest
         self._files = dict(image)
         self.log: list[Operation] = []
-        self._fault = fault
+        self._fault: Fault | None = None
         self._calls, self._struck = 0, False
         if TEMPORARY in self._files:
             self._remove()
@@ -159,7 +153,8 @@ class ModelStorage(Generic[S, E, O, C]):
 
     def attempt(self, setting: Setting, image: Image, fault: Fault) -> Attempt:
         """Open what an image holds and close it: that asks nothing of the disk that can fail."""
-        session = ModelSession(self._machine, setting, image, honest=self._honest, fault=fault)
+        session = self.open(setting, image)
+        session.arm(fault)
         session.close()
         return Attempt(
             error=None, met=session.disarm(), log=tuple(session.log), image=session.image()
