@@ -1,9 +1,10 @@
 """Lifting: the clauses of one machine judged along the steps of another that contains it.
 
 Theory of operation. A machine that stands on another has the other's state in its own, and each of
-its accepted events contains at most one event of the other. ``lifted`` returns the other's clauses
-as clauses of this one. They keep their ids, so a broken one is found under the same name, and they
-are *inherited*: their vectors and variants are those of the machine that they come from.
+its accepted events contains one event of the other, or none; one that contains several has a clause
+of its own that it is exactly those. ``lifted`` returns the other's clauses as clauses of this one.
+They keep their ids, so a broken one is found under the same name, and they are *inherited*: their
+vectors and variants are those of the machine that they come from.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,8 +26,8 @@ class Seen(Struct, Generic[S, E, O, T, F, P], frozen=True, kw_only=True):
     """How the states and steps of one machine are seen as those of another."""
 
     state: Callable[[S], T]
-    step: Callable[[S, E, O], tuple[F, P] | None]
-    """The contained event and its outcome; None when the step contains none."""
+    step: Callable[[S, E, O, S], tuple[F, P] | None]
+    """The contained event and its outcome; None when the step contains none, or several."""
     events: Mapping[type[F], tuple[type[E], ...]]
     """For each event of the other machine, the events that may contain it."""
     outcomes: Mapping[type[P], tuple[type[O], ...]]
@@ -57,7 +58,7 @@ def _about_states(clause: StateClause[T], seen: Seen[S, E, O, T, F, P]) -> State
 
 def _about_steps(clause: StepClause[T, F, P], seen: Seen[S, E, O, T, F, P]) -> StepClause[S, E, O]:
     def breaks(before: S, event: E, outcome: O, after: S) -> Witness | None:
-        contained = seen.step(before, event, outcome)
+        contained = seen.step(before, event, outcome, after)
         if contained is None or not clause.applies(type(contained[0]), type(contained[1])):
             return None
         return clause.breaks(seen.state(before), *contained, seen.state(after))

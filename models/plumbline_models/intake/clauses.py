@@ -173,10 +173,10 @@ def _about_steps() -> tuple[StepClause[State, Event, Outcome], ...]:
 
 
 def contained(
-    before: State, event: Event, outcome: Outcome
+    before: State, event: Event, outcome: Outcome, after: State
 ) -> tuple[tokens.Event, tokens.Outcome] | None:
     """Return the event of tokens in a step of intake, and what came of it; None without one."""
-    del before
+    del before, after
     if isinstance(event, Reopen) or isinstance(outcome, Refused | Reopened):
         return None
     if not isinstance(event, Take):

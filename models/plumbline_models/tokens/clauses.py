@@ -250,10 +250,10 @@ _OF_ORDINALS = clauses_of_ordinals(_stepped)
 
 
 def contained(
-    before: State, event: Event, outcome: Outcome
+    before: State, event: Event, outcome: Outcome, after: State
 ) -> tuple[ordinals.Event, ordinals.Outcome] | None:
     """Return the event of ordinals in a step of tokens, and what came of it; None without one."""
-    del before
+    del before, after
     listed = plain(event)
     if listed is None or isinstance(outcome, Weighed | Refused):
         return None
