@@ -16,6 +16,7 @@ import apsw
 from msgspec import Struct
 from msgspec.structs import replace
 
+from plumbline import compaction as sqlite_compaction
 from plumbline import intake as sqlite_intake
 from plumbline import ordinals as sqlite_ordinals
 from plumbline import tokens as sqlite_tokens
@@ -23,8 +24,18 @@ from plumbline.damaged import as_text, every_row
 from plumbline.database import version_of
 from plumbline.reading import reading
 from plumbline.sqlite_host import Program
-from plumbline.tables import INTAKE, ORDINALS, SHOWN, TOKENS, Plan, TableClause, plan, table_clauses
-from plumbline_models import intake, ordinals, tokens
+from plumbline.tables import (
+    COMPACTION,
+    INTAKE,
+    ORDINALS,
+    SHOWN,
+    TOKENS,
+    Plan,
+    TableClause,
+    plan,
+    table_clauses,
+)
+from plumbline_models import compaction, intake, ordinals, tokens
 from plumbline_models.contract import Condition, Discrepancy, Machine, Witness
 from plumbline_models.intake.conditions import conditions as conditions_of_intake
 from plumbline_models.ordinals.conditions import conditions as conditions_of_ordinals
@@ -99,6 +110,13 @@ def auditables() -> tuple[Auditable, ...]:
             queries=_BETWEEN_PARTS,
             conditions=intake_and_below(),
         ),
+        auditable(
+            compaction.machine(),
+            sqlite_compaction.PROGRAM,
+            since=COMPACTION,
+            queries=_BETWEEN_PARTS,
+            conditions=compaction_and_below(),
+        ),
     )
 
 
@@ -112,8 +130,17 @@ def intake_and_below() -> tuple[Condition[intake.State], ...]:
     return (*through(tokens_and_below(), _ledger), *conditions_of_intake())
 
 
+def compaction_and_below() -> tuple[Condition[compaction.State], ...]:
+    """Return the conditions of intake and below: an extent follows from what they speak of."""
+    return through(intake_and_below(), _taken)
+
+
 def _lists(state: tokens.State) -> ordinals.State:
     return state.lists
+
+
+def _taken(state: compaction.State) -> intake.State:
+    return state.taken
 
 
 def _ledger(state: intake.State) -> tokens.State:

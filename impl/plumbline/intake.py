@@ -330,7 +330,8 @@ def _text(value: Value) -> str | None:
     return None if value is None else as_text(value)
 
 
-def _reopens(event: Event) -> Literal["reopen", "crash"] | None:
+def reopens(event: Event) -> Literal["reopen", "crash"] | None:
+    """Tell whether an event is about the process, and which way it stops."""
     if not isinstance(event, Reopen):
         return None
     return "crash" if event.crash else "reopen"
@@ -343,5 +344,5 @@ PROGRAM: Program[State, Event, Outcome] = Program(
     observe=observe,
     parts=parts,
     decode_outcome=_outcomes.decode,
-    reopens=_reopens,
+    reopens=reopens,
 )

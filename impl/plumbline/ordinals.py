@@ -159,7 +159,7 @@ def _replace(db: apsw.Connection, event: Replace, counts: Counts) -> Outcome:
     _refuse_unless(positions == sorted(positions), Reason.STALE_RANGE)
     _verify_range(db, event, positions, length)
     depth = 1 + max(depth for _, depth in found)
-    _put_summary(db, event, (positions[0], positions[-1]), depth, *counts)
+    put_summary(db, event, (positions[0], positions[-1]), depth, *counts)
     return Replaced(depth=Depth(depth))
 
 
@@ -237,13 +237,14 @@ _NEWER = (
 )
 
 
-def _put_summary(
+def put_summary(
     db: apsw.Connection,
     event: Replace,
     ends: tuple[int, int],
     depth: int,
     tokens: int | None = None,
 ) -> None:
+    """Store a summary and put it where its sources stand, at positions ``ends`` and between."""
     db.execute(
         "INSERT INTO summaries VALUES (?, ?, ?, ?, ?)",
         (event.summary, event.conversation, depth, event.text, tokens),

@@ -5,6 +5,7 @@ from types import ModuleType
 
 from msgspec.structs import replace
 
+from plumbline import compaction as sqlite_compaction
 from plumbline import intake as sqlite_intake
 from plumbline import ordinals as sqlite_ordinals
 from plumbline import tokens as sqlite_tokens
@@ -13,7 +14,8 @@ from plumbline.mutation.mutants import mutants
 from plumbline.sqlite_host import judged
 from plumbline.sqlite_shared import SqliteShared
 from plumbline.sqlite_storage import SqliteStorage
-from plumbline_models import intake, ordinals, tokens
+from plumbline_models import compaction, intake, ordinals, tokens
+from plumbline_models.history.compaction import VARIANTS as COMPACTION_VARIANTS
 from plumbline_models.history.intake import VARIANTS as INTAKE_VARIANTS
 from plumbline_models.history.ordinals import VARIANTS as ORDINALS_VARIANTS
 from plumbline_models.history.tokens import VARIANTS as TOKENS_VARIANTS
@@ -207,9 +209,90 @@ def _intake_machine(rules: intake.Rules) -> Callable[[], intake.Machine]:
     return lambda: intake.machine(rules)
 
 
+def compaction_case() -> Case[
+    compaction.State, compaction.Event, compaction.Outcome, compaction.Scope
+]:
+    """Return compaction over SQLite, with the scopes of every profile."""
+    scope, scripts = compaction.Scope, compaction.SCRIPTS
+    short, long_first, long, vain = scripts[0], scripts[1], scripts[2], scripts[5]
+    few = (short, long_first)
+    alone = scope(rows="au", summaries=2)
+    beyond = scope(rows="lua", summaries=1)
+    pair = scope(rows="au", conversations=2, summaries=1, scripts=(short,), sweeps=False)
+    kinds = scope(rows="oeElu", whole=True, summaries=3, scripts=(short, long), host=False)
+    runs = scope(rows="lEllu", whole=True, summaries=3, scripts=(short,), host=False, sweeps=False)
+    deep = scope(
+        rows="llllu",
+        whole=True,
+        summaries=7,
+        scripts=(short,),
+        host=False,
+        sweeps=False,
+        refusals=False,
+    )
+    sweeps = scope(rows="llllu", whole=True, summaries=1, host=False, refusals=False)
+    mixed = scope(
+        rows="lafcu", whole=True, summaries=1, scripts=(short, long, vain), refusals=False
+    )
+    three = scope(rows="aau", summaries=2)
+    appended = scope(rows="a", appends=2, summaries=1, scripts=few)
+    twice = scope(rows="llu", whole=True, summaries=2, scripts=(short,), host=False, refusals=False)
+    own = (alone, beyond, pair, kinds, runs, deep, sweeps, twice, appended)
+    apart = scope(
+        rows="lEllua", whole=True, summaries=3, scripts=(short,), host=False, sweeps=False
+    )
+    logs = tuple(scope(log=one) for one in intake_case().vectors_scopes)
+    meeting = scope(rows="aau", conversations=2, summaries=2, appends=1, scripts=(short,))
+    least = scope(rows="aau", whole=True, summaries=2, scripts=few, refusals=False)
+    return Case(
+        machine=compaction.machine(),
+        rule_sets={rules.name: _compaction_machine(rules) for rules in compaction.RULE_SETS},
+        different_rule_sets=(("SPEC", "TAIL_ALONE"), ("SPEC", "FIRST_RUN_ONLY")),
+        scopes={
+            "quick": Scopes(explore=(*own, mixed, *logs), descend=own, diff=apart),
+            "ci": Scopes(explore=(*own, mixed, three, *logs), descend=(*own, mixed), diff=apart),
+            "nightly": Scopes(
+                explore=(*own, mixed, three, *logs), descend=(*own, mixed, three), diff=apart
+            ),
+        },
+        opening=scope(rows="lalElolfcluala", conversations=2, summaries=9, refusals=False),
+        vectors_scopes=(*own, mixed, *logs),
+        host=lambda: judged(sqlite_compaction.PROGRAM),
+        durable=lambda: judged(sqlite_compaction.PROGRAM, durable=True),
+        shared=lambda: SqliteShared(sqlite_compaction.PROGRAM),
+        storage=lambda: SqliteStorage(sqlite_compaction.PROGRAM),
+        meeting_scopes=(meeting,),
+        builds=(
+            *interleaved_builds(compaction_case, sqlite_compaction.PROGRAM),
+            *faulted_builds(compaction_case, sqlite_compaction.PROGRAM, ledger=True),
+        ),
+        mutants=mutants("compaction", _compaction_case_of, (least, kinds)),
+        variants=COMPACTION_VARIANTS,
+    )
+
+
+def _compaction_case_of(
+    registry: ModuleType,
+) -> Case[compaction.State, compaction.Event, compaction.Outcome, compaction.Scope]:
+    made: Callable[
+        [], Case[compaction.State, compaction.Event, compaction.Outcome, compaction.Scope]
+    ]
+    made = registry.compaction_case
+    return made()
+
+
+def _compaction_machine(rules: compaction.Rules) -> Callable[[], compaction.Machine]:
+    return lambda: compaction.machine(rules)
+
+
 def subjects() -> tuple[Subject, ...]:
     """Return every machine, in the order of the chapters."""
-    return (subject(ordinals_case()), subject(tokens_case()), subject(intake_case()))
+    return (
+        subject(ordinals_case()),
+        subject(tokens_case()),
+        subject(intake_case()),
+        subject(compaction_case()),
+    )
 
 
 def chosen(names: tuple[str, ...]) -> tuple[Subject, ...]:

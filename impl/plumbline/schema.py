@@ -150,5 +150,22 @@ CREATE TRIGGER parts_remain BEFORE DELETE ON parts
 BEGIN SELECT RAISE(ABORT, 'a stored part is never removed'); END;
 """
 
-MIGRATIONS = (ENVELOPE, ORDINALS, TOKENS, INTAKE)
+COMPACTION = """
+ALTER TABLE conversations ADD COLUMN revision INTEGER NOT NULL DEFAULT 0 CHECK (revision >= 0);
+
+CREATE TABLE extents (
+    summary           TEXT NOT NULL PRIMARY KEY REFERENCES summaries ON DELETE CASCADE,
+    earliest          TEXT,
+    latest            TEXT,
+    descendants       INTEGER NOT NULL CHECK (descendants >= 0),
+    descendant_tokens INTEGER NOT NULL CHECK (descendant_tokens >= 0),
+    source_tokens     INTEGER NOT NULL CHECK (source_tokens >= 0),
+    files             TEXT NOT NULL DEFAULT '[]'     -- ids of files, a JSON array
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER extents_stay BEFORE UPDATE ON extents
+BEGIN SELECT RAISE(ABORT, 'a stored extent is never changed'); END;
+"""
+
+MIGRATIONS = (ENVELOPE, ORDINALS, TOKENS, INTAKE, COMPACTION)
 """Migration number n (counted from 1) leads from version n - 1 to version n."""

@@ -136,13 +136,24 @@ def _posted(
     """Move the total by what left the context and what came into it; pass a refusal on."""
     if isinstance(outcome, RefusedByList | Failed):
         return outcome
+    before, after = move(db, conversation, removed, added)
+    return Posted(outcome=outcome, before=before, removed=removed, added=added, after=after)
+
+
+def move(
+    db: apsw.Connection, conversation: ConversationId, removed: int, added: int
+) -> tuple[int, int]:
+    """Move the total by what left the context and what came into it; return it before and after.
+
+    Every event that may change a context comes through here, so the revision counts them.
+    """
     after = integer(
         db,
-        "UPDATE conversations SET tokens = tokens + ? WHERE conversation = ? RETURNING tokens",
+        "UPDATE conversations SET tokens = tokens + ?, revision = revision + 1"
+        " WHERE conversation = ? RETURNING tokens",
         (added - removed, conversation),
     )
-    before = after - added + removed
-    return Posted(outcome=outcome, before=before, removed=removed, added=added, after=after)
+    return after - added + removed, after
 
 
 def _total(db: apsw.Connection, conversation: ConversationId) -> int | None:

@@ -97,6 +97,8 @@ class Case(Struct, Generic[S, E, O, C], frozen=True, kw_only=True):
     """Pairs of rule sets that it claims to differ; a shortest trace shows where."""
     scopes: Mapping[str, Scopes[C]]
     """By the name of the profile."""
+    opening: C | None = None
+    """What drawn histories begin with; None for the first scope of ``descend``."""
     vectors_scopes: tuple[C, ...]
     """Together they reach every pair and every clause."""
     host: Callable[[], Judged[S, E, O]]
@@ -115,6 +117,10 @@ class Case(Struct, Generic[S, E, O, C], frozen=True, kw_only=True):
     variants: Sequence[Variant[S, E, O, C]]
     weight: int = 1
     """Its part of a profile's budget beside the other machines."""
+
+    def opening_of(self, profile: Profile) -> C:
+        """Return the scope of the events that drawn histories begin with."""
+        return self.scopes[profile.name].descend[0] if self.opening is None else self.opening
 
     def rules(self, name: str) -> Machine[S, E, O, C]:
         """Return the machine under a rule set or a variant. Raises ``UnusableInput``."""

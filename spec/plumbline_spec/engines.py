@@ -256,7 +256,7 @@ def _lockstep(
     progress: Progress,
     floor: int,
 ) -> EngineReport:
-    scope = case.scopes[plan.profile.name].descend[0]
+    scope = case.opening_of(plan.profile)
     run = lockstep(case.machine, host, scope, effort, database=plan.database, progress=progress)
     covered = run.coverage.result()
     possible = [pair for pair in case.machine.pairs if pair[0] not in run.lacks]

@@ -321,7 +321,7 @@ class _Run(Generic[S, E, O, C]):
             run = lockstep(
                 self.case.machine,
                 unreliable(make, setting),
-                self.case.scopes[self.plan.profile.name].descend[0],
+                self.case.opening_of(self.plan.profile),
                 effort,
                 database=self.plan.database,
                 progress=self.progress,

@@ -64,6 +64,13 @@ PARTS: Mapping[str, tuple[Part, ...]] = {
         Part("plumbline.database", without=OPENING),
         Part(SCHEMA, frozenset({"ENVELOPE", "INTAKE"})),
     ),
+    "compaction": (
+        Part("plumbline.compaction"),
+        Part("plumbline.window"),
+        Part("plumbline.chunk"),
+        Part("plumbline.sweeps"),
+        Part(SCHEMA, frozenset({"COMPACTION"})),
+    ),
 }
 """What is judged on which machine; what all of them stand on, on the uppermost."""
 FELT_ELSEWHERE: Mapping[str, str] = {

@@ -24,7 +24,7 @@ from msgspec import Struct
 
 from plumbline_models import contract, intake, ordinals
 from plumbline_models.compaction.clauses import clauses
-from plumbline_models.compaction.scope import Scope, choices, in_scope
+from plumbline_models.compaction.scope import SCRIPTS, Scope, choices, in_scope
 from plumbline_models.compaction.transitions import step
 from plumbline_models.compaction.values import (
     SPEC,
@@ -55,6 +55,7 @@ from plumbline_models.compaction.values import (
 __all__ = [
     "PAIRS",
     "RULE_SETS",
+    "SCRIPTS",
     "SPEC",
     "Commit",
     "Committed",
@@ -91,7 +92,7 @@ Step: TypeAlias = Callable[[State, Event], tuple[State, Outcome]]
 
 RULE_SETS = (
     SPEC,
-    Rules(name="NEWEST_USER_TOO", newest_user=False),
+    Rules(name="TAIL_ALONE", newest_user=False),
     Rules(name="FIRST_RUN_ONLY", later_runs=False),
 )
 """The specification, and decisions of releases that it does not share."""

@@ -4,7 +4,6 @@ Chapter ``spec/compaction.md``, "Events".
 """
 
 from collections.abc import Iterator
-from itertools import chain, repeat
 
 from plumbline_models import intake, ordinals, tokens
 from plumbline_models.compaction import selection
@@ -31,10 +30,10 @@ from plumbline_models.decisions.escalation import (
     Abandoned,
     Answer,
     Budget,
-    Failed,
     Failure,
     Summarised,
-    escalate,
+    budget,
+    conducted,
 )
 from plumbline_models.intake.transitions import step as step_of_intake
 from plumbline_models.ordinals.queries import find
@@ -132,7 +131,7 @@ def commit(rules: Rules, state: State, event: Commit) -> tuple[State, Outcome]:
         return state, Refused(reason=Reason.EMPTY_SOURCE)
     if rules.tested and selection.tokens_in(chunk) < selection.LEAST:
         return state, Refused(reason=Reason.NO_PROGRESS)
-    answers = chain(event.answers, repeat(Failed()))
+    answers = iter(event.answers)
     made, _ = summarised(rules, state, event.conversation, event.settings, chunk, answers)
     if isinstance(made, Abandoned):
         return state, Refused(reason=REASONS[made.failure])
@@ -172,8 +171,7 @@ def _naming(event: Commit, items: tuple[Item, ...]) -> Commit:
 def budget_of(settings: Settings, *, condense: bool) -> Budget:
     """Return how long the text of a pass may be."""
     target = settings.condensed_target if condense else settings.leaf_target
-    limit = -(-target * settings.overage_percent // 100)
-    return Budget(target=target, limit=limit, fallback=settings.fallback_cap)
+    return budget(target, settings.overage_percent, settings.fallback_cap)
 
 
 def summarised(
@@ -188,19 +186,9 @@ def summarised(
     at = find(state.taken.ledger.lists, conversation)
     assert at is not None
     text = source(state, at, items_of(chunk))
-    budget = budget_of(settings, condense=chunk[0].depth is not None)
+    lengths = budget_of(settings, condense=chunk[0].depth is not None)
     removed = selection.tokens_in(chunk) if rules.tested else UNTESTED
-    talk = escalate(text, removed, budget)
-    took = 0
-    try:
-        next(talk)
-        while True:
-            answer = next(answers)
-            took += answer.took
-            talk.send(answer)
-    except StopIteration as done:
-        made: Summarised | Abandoned = done.value
-        return made, took
+    return conducted(text, removed, lengths, answers)
 
 
 UNTESTED = 2**40

@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from plumbline_models import intake, ordinals, tokens
-from plumbline_models.compaction.passes import items_of, select
+from plumbline_models.compaction.passes import commit, items_of, select
 from plumbline_models.compaction.selection import Chunk, entries_of
 from plumbline_models.compaction.values import (
     SPEC,
@@ -16,6 +16,7 @@ from plumbline_models.compaction.values import (
     CompactLeaf,
     Evaluate,
     Event,
+    Refused,
     Select,
     Selected,
     Settings,
@@ -96,22 +97,22 @@ def in_scope(state: State, scope: Scope) -> Iterator[Event]:
         yield from in_scope_of_intake(state.taken, scope.log)
         return
     lists = state.taken.ledger.lists.conversations
-    if len(lists) < scope.conversations:
-        yield ordinals.Open(conversation=ConversationId(f"c{len(lists) + 1}"))
     if scope.refusals and not lists:
         yield from _nowhere()
     for at in lists:
         yield from _takes(state, at.id, scope)
         yield from _appends(state, at, scope)
-        yield from _readings(state, at.id, scope)
-        if scope.refusals and scope.settings:
-            yield from _refused(state, at.id, scope.settings[0], _fresh(state, "s"))
         if len(state.extents) < scope.summaries:
             yield from _commits(state, at.id, scope)
             if scope.sweeps:
                 yield from _sweeps(state, at.id, scope)
         if scope.host:
             yield from _by_host(state, at, scope)
+        yield from _readings(state, at.id, scope)
+        if scope.refusals:
+            yield from _refused(state, at.id, scope.settings)
+    if len(lists) < scope.conversations:
+        yield ordinals.Open(conversation=ConversationId(f"c{len(lists) + 1}"))
 
 
 def row(here: ConversationId, number: int, kind: str) -> Row:
@@ -142,7 +143,7 @@ def _takes(state: State, here: ConversationId, scope: Scope) -> Iterator[Event]:
     rest = tuple(
         row(here, number, kind) for number, kind in enumerate(scope.rows, 1) if number > taken
     )
-    for rows in dict.fromkeys((rest,) if scope.whole else (rest[:1], rest)):
+    for rows in dict.fromkeys((rest,) if scope.whole else (rest, rest[:1])):
         if rows:
             yield Take(conversation=here, source=CHAT, rows=rows, first=Place(taken + 1))
 
@@ -196,13 +197,23 @@ def _commits(state: State, here: ConversationId, scope: Scope) -> Iterator[Event
                 yield replace(made, answers=script[:2] * (2 if len(script) == 1 else 1))
 
 
-def _refused(
-    state: State, here: ConversationId, settings: Settings, summary: SummaryId
-) -> Iterator[Event]:
-    """Yield commits that name other items than a selection does."""
+def _refused(state: State, here: ConversationId, settings: tuple[Settings, ...]) -> Iterator[Event]:
+    """Yield commits that are refused, under the first settings."""
+    for one in settings[:1]:
+        for event in _misnaming(state, here, one):
+            if isinstance(commit(SPEC, state, event)[1], Refused | ordinals.Refused):
+                yield event
+
+
+def _misnaming(state: State, here: ConversationId, settings: Settings) -> Iterator[Commit]:
+    """Yield commits that name other items than a selection does; most are refused."""
     entries = entries_of(state, here)
     made = Commit(
-        conversation=here, settings=settings, items=(), summary=summary, answers=(SHORT, SHORT)
+        conversation=here,
+        settings=settings,
+        items=(),
+        summary=SummaryId("refused"),
+        answers=(SHORT, SHORT),
     )
     yield made
     yield replace(made, items=(MessageItem(id=MessageId("unknown")),))
@@ -227,6 +238,9 @@ def _sweeps(state: State, here: ConversationId, scope: Scope) -> Iterator[Event]
     """Yield sweeps with every script, and with the first also at the edges of their targets."""
     total = ledger_of(state.taken.ledger, here).total
     name = _fresh(state, "t")
+    if not entries_of(state, here):
+        yield Sweep(conversation=here, settings=SMALL, budget=0, summary=name, script=())
+        return
     for settings in scope.settings:
         hurried = replace(settings, deadline=5)
         sweep = Sweep(conversation=here, settings=settings, budget=0, summary=name, script=())
@@ -253,6 +267,8 @@ def _sweeps(state: State, here: ConversationId, scope: Scope) -> Iterator[Event]
 def _by_host(state: State, at: ordinals.Conversation, scope: Scope) -> Iterator[Event]:
     """Yield what a host does to a context by itself, while somebody compacts perhaps."""
     entries = entries_of(state, at.id)
+    yield tokens.Weigh(conversation=at.id, limits=tokens.Limits(window=1))
+    yield intake.Reopen()
     for one in entries:
         if one.depth is not None:
             yield ordinals.RollBack(conversation=at.id, summary=SummaryId(one.item.id))
@@ -292,16 +308,27 @@ Values: TypeAlias = dict[str, tuple[object, ...]]
 """Candidates for the fields of an event, by field, or by field and event."""
 
 
+OWN = ("Evaluate", "Select", "Commit", "CompactLeaf", "Sweep", "SweepUntil")
+
+
 def choices(state: State) -> Choices:
-    """Return values that occur here and near misses: groups for each conversation."""
-    groups = [_compacting(state, dict(group)) for group in choices_of_intake(state.taken).groups]
-    return Choices(groups=tuple(groups))
+    """Return values that occur here and near misses: groups for each conversation.
+
+    Most of what is compacted is the longest context.
+    """
+    groups = choices_of_intake(state.taken).groups
+    lists = state.taken.ledger.lists.conversations
+    if not lists:
+        return Choices(groups=groups)
+    longest = max(lists, key=lambda one: len(one.context)).id
+    own = _compacting(state, longest)
+    for event in OWN:
+        own[f"conversation:{event}"] = (longest, longest, longest, *(one.id for one in lists))
+    return Choices(groups=tuple({**group, **own} for group in groups))
 
 
-def _compacting(state: State, group: Values) -> Values:
-    """Return a group of intake with settings, scripts and selections beside its values."""
-    (*_, here) = (one for one in group["conversation"] if isinstance(one, str))
-    at = ConversationId(here)
+def _compacting(state: State, at: ConversationId) -> Values:
+    """Return settings, scripts and selections for a conversation."""
     total = max(0, ledger_of(state.taken.ledger, at).total)
     settings = (
         SMALL,
@@ -313,15 +340,17 @@ def _compacting(state: State, group: Values) -> Values:
     )
     named = [items for one in settings[:3] for items in _selected(state, at, one)]
     items = items_of(entries_of(state, at))
-    group["settings"] = settings
-    group["script"] = SCRIPTS
-    group["answers"] = tuple((script * 2)[:2] for script in SCRIPTS)
-    group["items:Commit"] = (*named, *named, items[:2], items[1:3], items[1::-1], ())
-    group["summary:Commit"] = (_fresh(state, "s"), *(one.summary for one in state.extents[:1]))
-    for event in ("CompactLeaf", "Sweep", "SweepUntil"):
-        group[f"summary:{event}"] = (SummaryId("s"), SummaryId("t"))
-    group["budget"] = (total, 2 * total, 0)
-    group["target"] = (total // 2, total, 1, 0)
-    for flag in ("force", "hard", "condense"):
-        group[flag] = (True, False)
-    return group
+    names = (SummaryId("s"), SummaryId("t"))
+    return {
+        "settings": settings,
+        "script": SCRIPTS,
+        "answers": tuple((script * 2)[:2] for script in SCRIPTS),
+        "items:Commit": (*named, *named, *named, items[:2], items[1:3], items[1::-1], ()),
+        "summary:Commit": (_fresh(state, "s"), *(one.summary for one in state.extents[:1])),
+        "summary:CompactLeaf": names,
+        "summary:Sweep": names,
+        "summary:SweepUntil": names,
+        "budget": (total, 2 * total, 0),
+        "target": (total // 2, total, 1, 0),
+        **dict.fromkeys(("force", "hard", "condense"), (True, False)),
+    }

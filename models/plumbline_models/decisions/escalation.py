@@ -15,7 +15,7 @@ call and its answer.
 """
 
 from bisect import bisect_right
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from enum import Enum
 from typing import Annotated, TypeAlias
 
@@ -93,6 +93,12 @@ class Budget(Struct, frozen=True, kw_only=True):
     """A fallback is at most this long; at least 1."""
 
 
+def budget(target: int, overage_percent: int, fallback_cap: int) -> Budget:
+    """Return how long a text may be of which ``target`` tokens are asked for."""
+    limit = -(-target * overage_percent // 100)
+    return Budget(target=target, limit=limit, fallback=fallback_cap)
+
+
 class Summarised(Struct, frozen=True, kw_only=True):
     """A text that is shorter than what it stands for."""
 
@@ -125,14 +131,14 @@ def measured(text: str) -> int:
 
 
 def escalate(
-    source: str, replaced: int, budget: Budget
+    source: str, replaced: int, lengths: Budget
 ) -> Generator[Call, Answer, Summarised | Abandoned]:
     """Ask for a text that stands for ``source``, whose stored counts make ``replaced`` (CMP-13).
 
     Yields at most two calls. What it returns counts fewer tokens than ``replaced``, which is at
     least 2.
     """
-    targets = {Level.NORMAL: budget.target, Level.AGGRESSIVE: max(1, budget.target // 2)}
+    targets = {Level.NORMAL: lengths.target, Level.AGGRESSIVE: max(1, lengths.target // 2)}
     calls = 0
     for level, target in targets.items():
         answer = yield Call(level=level, target=target)
@@ -145,7 +151,7 @@ def escalate(
         if not text:
             break
         if measured(text) < replaced:
-            whole, text = text, cut(text, budget.limit)
+            whole, text = text, cut(text, lengths.limit)
             return Summarised(
                 text=text,
                 tokens=measured(text),
@@ -153,15 +159,35 @@ def escalate(
                 capped=text != whole,
                 calls=calls,
             )
-    text = fallback(source, replaced, budget)
+    text = fallback(source, replaced, lengths)
     return Summarised(
         text=text, tokens=measured(text), level=Level.FALLBACK, capped=False, calls=calls
     )
 
 
-def fallback(source: str, replaced: int, budget: Budget) -> str:
+def conducted(
+    source: str, replaced: int, lengths: Budget, answers: Iterator[Answer]
+) -> tuple[Summarised | Abandoned, int]:
+    """Return what ``escalate`` does with these answers, and how long the calls took.
+
+    A call beyond the last answer fails.
+    """
+    talk = escalate(source, replaced, lengths)
+    took = 0
+    try:
+        next(talk)
+        while True:
+            answer = next(answers, Failed())
+            took += answer.took
+            talk.send(answer)
+    except StopIteration as done:
+        made: Summarised | Abandoned = done.value
+        return made, took
+
+
+def fallback(source: str, replaced: int, lengths: Budget) -> str:
     """Return the source, cut so that it is short and counts fewer tokens than ``replaced``."""
-    return cut(source, min(budget.fallback, replaced - 1))
+    return cut(source, min(lengths.fallback, replaced - 1))
 
 
 def cut(text: str, tokens: int) -> str:

@@ -1,0 +1,182 @@
+"""A chunk of a context, and the pass that replaces it by a summary.
+
+Chapter ``spec/compaction.md``, "Extents" and "The source of a pass".
+"""
+
+from collections.abc import Iterable, Iterator
+
+import apsw
+import msgspec
+from msgspec import Struct
+
+from plumbline import ordinals as lists
+from plumbline import tokens as ledgers
+from plumbline.damaged import Value, as_number, as_text
+from plumbline.window import Span, Window
+from plumbline_models.compaction import Extent, Kind, Pass, Settings
+from plumbline_models.decisions.escalation import Budget, Summarised, budget
+from plumbline_models.decisions.sources import Block, files_in, source_of
+from plumbline_models.ordinals import ConversationId, Replace, SummaryId
+
+
+class Source(Struct, frozen=True):
+    """One item of a chunk, with what a summary of it inherits."""
+
+    text: str
+    tokens: int
+    role: str | None
+    earliest: str | None
+    latest: str | None
+    depth: int | None
+    descendants: int
+    descendant_tokens: int
+    source_tokens: int
+    files: tuple[str, ...]
+
+
+class Chunk(Struct, frozen=True):
+    """What a pass replaces: entries of the list, and what their rows say."""
+
+    span: Span
+    sources: tuple[Source, ...]
+
+    @property
+    def text(self) -> str:
+        """The source of the pass."""
+        blocks = [
+            Block(text=one.text, role=one.role, since=one.earliest, until=one.latest)
+            for one in self.sources
+        ]
+        return source_of(blocks)
+
+    @property
+    def depth(self) -> int:
+        """The depth of its summary."""
+        return 1 + max(-1 if one.depth is None else one.depth for one in self.sources)
+
+
+_files: msgspec.json.Decoder[tuple[str, ...]] = msgspec.json.Decoder(tuple[str, ...])
+
+_SOURCE = """
+    coalesce(m.text, s.text), coalesce(m.tokens, s.tokens, 0), e.role,
+    coalesce(e.time, x.earliest), coalesce(e.time, x.latest), s.depth,
+    coalesce(x.descendants, 0), coalesce(x.descendant_tokens, 0), coalesce(x.source_tokens, 0),
+    coalesce(x.files, '[]')
+"""
+_STANDING = f"""
+SELECT {_SOURCE} FROM context AS c
+LEFT JOIN messages AS m ON m.message = c.message
+LEFT JOIN summaries AS s ON s.summary = c.summary
+LEFT JOIN extents AS x ON x.summary = c.summary
+LEFT JOIN entries AS e ON e.message = c.message
+WHERE c.conversation = ? AND c.position BETWEEN ? AND ? ORDER BY c.position
+"""  # noqa: S608 - texts of this module
+_REPLACED = f"""
+SELECT {_SOURCE} FROM lineage AS c
+LEFT JOIN messages AS m ON m.message = c.message
+LEFT JOIN summaries AS s ON s.summary = c.source
+LEFT JOIN extents AS x ON x.summary = c.source
+LEFT JOIN entries AS e ON e.message = c.message
+WHERE c.summary = ? ORDER BY c.position
+"""  # noqa: S608 - texts of this module
+
+
+def read_chunk(
+    db: apsw.Connection, conversation: ConversationId, window: Window, span: Span
+) -> Chunk:
+    """Return a chunk with its texts, in one query."""
+    first, last = window.rows[span.first].position, window.rows[span.last - 1].position
+    rows = db.execute(_STANDING, (conversation, first, last))
+    return Chunk(span, tuple(_sources(rows)))
+
+
+def read_lineage(db: apsw.Connection, summary: SummaryId) -> tuple[Source, ...]:
+    """Return what a stored summary replaced, in one query."""
+    return tuple(_sources(db.execute(_REPLACED, (summary,))))
+
+
+def _sources(rows: Iterable[tuple[Value, ...]]) -> Iterator[Source]:
+    for text, tokens, role, earliest, latest, depth, *below, files in rows:
+        descendants, descendant_tokens, source_tokens = map(as_number, below)
+        yield Source(
+            text=as_text(text),
+            tokens=as_number(tokens),
+            role=None if role is None else as_text(role),
+            earliest=None if earliest is None else as_text(earliest),
+            latest=None if latest is None else as_text(latest),
+            depth=None if depth is None else as_number(depth),
+            descendants=descendants,
+            descendant_tokens=descendant_tokens,
+            source_tokens=source_tokens,
+            files=_files.decode(as_text(files)),
+        )
+
+
+def lengths(settings: Settings, *, condense: bool) -> Budget:
+    """Return how long the text of a pass may be."""
+    target = settings.condensed_target if condense else settings.leaf_target
+    return budget(target, settings.overage_percent, settings.fallback_cap)
+
+
+def extent_of(summary: SummaryId, sources: tuple[Source, ...]) -> Extent:
+    """Return the extent of a summary of these: from their extents, and no further down."""
+    times = [time for one in sources for time in (one.earliest, one.latest) if time is not None]
+    below = [one for one in sources if one.depth is not None]
+    raw = [one for one in sources if one.depth is None]
+    named = [name for one in sources for name in (*one.files, *files_in(one.text))]
+    return Extent(
+        summary=summary,
+        earliest=times[0] if times else None,
+        latest=times[-1] if times else None,
+        descendants=len(below) + sum(one.descendants for one in below),
+        descendant_tokens=sum(one.tokens + one.descendant_tokens for one in below),
+        source_tokens=sum(one.tokens for one in raw) + sum(one.source_tokens for one in below),
+        files=tuple(dict.fromkeys(named)),
+    )
+
+
+def put_extent(db: apsw.Connection, extent: Extent) -> None:
+    """Store the extent of a new summary."""
+    db.execute(
+        "INSERT INTO extents VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            extent.summary,
+            extent.earliest,
+            extent.latest,
+            extent.descendants,
+            extent.descendant_tokens,
+            extent.source_tokens,
+            msgspec.json.encode(extent.files).decode(),
+        ),
+    )
+
+
+def put(
+    db: apsw.Connection,
+    conversation: ConversationId,
+    window: Window,
+    chunk: Chunk,
+    kind: Kind,
+    summary: SummaryId,
+    made: Summarised,
+) -> Pass:
+    """Replace a chunk, in the tables and in the list that was read."""
+    span, items = chunk.span, window.items(chunk.span)
+    ends = window.rows[span.first].position, window.rows[span.last - 1].position
+    replaced = Replace(conversation=conversation, summary=summary, text=made.text, items=items)
+    lists.put_summary(db, replaced, ends, chunk.depth, made.tokens)
+    put_extent(db, extent_of(summary, chunk.sources))
+    before, after = ledgers.move(db, conversation, span.tokens, made.tokens)
+    window.replace(span, summary, made.tokens, chunk.depth, says=bool(made.text))
+    return Pass(
+        kind=kind,
+        summary=summary,
+        sources=items,
+        level=made.level,
+        capped=made.capped,
+        calls=made.calls,
+        before=before,
+        removed=span.tokens,
+        added=made.tokens,
+        after=after,
+    )

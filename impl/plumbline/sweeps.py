@@ -1,0 +1,187 @@
+"""Sweeps over SQLite: one event of several passes, with a script of answers.
+
+Chapter ``spec/compaction.md``, "Sweeps"; must match ``plumbline_models.compaction.sweeps``.
+"""
+
+from collections.abc import Callable, Iterator
+
+import apsw
+
+from plumbline.chunk import Chunk, lengths, put, read_chunk
+from plumbline.window import Span, Window, read
+from plumbline_models.compaction import (
+    CompactLeaf,
+    Kind,
+    Pass,
+    Stop,
+    Sweep,
+    SweepUntil,
+    Swept,
+)
+from plumbline_models.decisions.escalation import (
+    Abandoned,
+    Answer,
+    Failed,
+    Failure,
+    Level,
+    Summarised,
+    conducted,
+    cut,
+    measured,
+)
+from plumbline_models.ordinals import SummaryId
+
+CALLS_OF_A_PASS = 2
+STOPS = {
+    Failure.AUTHENTICATION: Stop.AUTHENTICATION,
+    Failure.SUMMARISER_ERROR: Stop.SUMMARISER_ERROR,
+}
+
+Event = CompactLeaf | Sweep | SweepUntil
+Find = Callable[[], Span | None]
+
+
+class Run:
+    """A sweep in progress: the list as its passes leave it, and what they cost."""
+
+    def __init__(self, db: apsw.Connection, event: Event, total: int, names: set[str]) -> None:
+        self.db, self.event, self.names = db, event, names
+        self.window = Window(read(db, event.conversation), event.settings)
+        self.before = self.total = total
+        self.passes = list[Pass]()
+        self.calls = self.took = self.number = 0
+
+    def either(self, *, hard: bool) -> Span | None:
+        """Return messages while there are any to take, and summaries then."""
+        return self.window.leaf() or self.window.condensed(hard=hard)
+
+    def attempt(self, find: Find, most: int) -> Stop | None:
+        """Make one pass, or return why not."""
+        span, settings = find(), self.event.settings
+        if span is None:
+            return Stop.NOTHING_TO_COMPACT
+        if len(self.passes) >= most or self.calls + CALLS_OF_A_PASS > settings.calls:
+            return Stop.BOUND_REACHED
+        if settings.deadline is not None and self.took >= settings.deadline:
+            return Stop.DEADLINE
+        condense = self.window.rows[span.first].depth is not None
+        chunk = read_chunk(self.db, self.event.conversation, self.window, span)
+        budget = lengths(settings, condense=condense)
+        made, took = conducted(chunk.text, span.tokens, budget, self._answers())
+        self.calls += made.calls
+        self.took += took
+        if isinstance(made, Abandoned):
+            return STOPS[made.failure]
+        self.put(chunk, Kind.CONDENSED if condense else Kind.LEAF, made)
+        return None
+
+    def _answers(self) -> Iterator[Answer]:
+        """Yield what the summariser answers from the next call on."""
+        script, number = self.event.script, self.calls
+        while True:
+            yield script[number % len(script)] if script else Failed()
+            number += 1
+
+    def put(self, chunk: Chunk, kind: Kind, made: Summarised) -> None:
+        """Replace a chunk under the next name that no summary has."""
+        self.number += 1
+        while f"{self.event.summary}-{self.number}" in self.names:
+            self.number += 1
+        name = SummaryId(f"{self.event.summary}-{self.number}")
+        made_pass = put(self.db, self.event.conversation, self.window, chunk, kind, name, made)
+        self.passes.append(made_pass)
+        self.total = made_pass.after
+
+    def round(self, target: int | None, *, hard: bool) -> Stop:
+        """Make passes until there is a reason to stop; with a target of None, none is enough."""
+        most = len(self.passes) + self.event.settings.passes
+        stop: Stop | None = None
+        while stop is None:
+            if target is not None and self.total <= target:
+                return Stop.UNDER_TARGET
+            stop = self.attempt(lambda: self.either(hard=hard), most)
+        return stop
+
+    def last_resort(self) -> None:
+        """Put one cut text in the place of all that is not protected."""
+        window, cap = self.window, self.event.settings.fallback_cap
+        span = window.unprotected()
+        if span.tokens <= cap or not window.says(span):
+            return
+        if window.is_mixed():
+            for run in window.raw_runs():
+                self._cut(_moved(run, window, span.last), Kind.WRAP, min(cap, run.tokens))
+        span = window.unprotected()
+        if span.tokens > 1:
+            self._cut(span, Kind.PREFIX, min(cap, span.tokens - 1))
+
+    def _cut(self, span: Span, kind: Kind, size: int) -> None:
+        chunk = read_chunk(self.db, self.event.conversation, self.window, span)
+        text = cut(chunk.text, size)
+        made = Summarised(
+            text=text, tokens=measured(text), level=Level.FALLBACK, capped=False, calls=0
+        )
+        self.put(chunk, kind, made)
+
+    def swept(self, stop: Stop, rounds: int, *, missed: bool = False) -> Swept:
+        """Return what the sweep did."""
+        return Swept(
+            compacted=bool(self.passes),
+            before=self.before,
+            after=self.total,
+            passes=tuple(self.passes),
+            rounds=rounds,
+            calls=self.calls,
+            stop=stop,
+            floor=self.window.protected if missed else None,
+        )
+
+
+def _moved(run: Span, window: Window, length: int) -> Span:
+    """Return where a run stands now that the prefix of so many entries is shorter."""
+    by = length - window.boundary
+    return Span(run.first - by, run.last - by, run.tokens)
+
+
+def sweep(run: Run, event: Sweep, threshold: int) -> Swept:
+    """Make leaf passes, then condensed passes, until the context is within its threshold."""
+    stop = run.round(None if event.force else threshold, hard=event.hard)
+    return run.swept(stop, min(1, len(run.passes)))
+
+
+def compact_leaf(run: Run, event: CompactLeaf, threshold: int) -> Swept:
+    """Make one leaf pass where it is due, then at most one condensed pass for each depth."""
+    settings, window, depth = event.settings, run.window, 0
+    stop: Stop | None = None
+    if event.force or run.total > threshold or window.raw >= settings.leaf_chunk:
+        stop = run.attempt(window.leaf, settings.passes)
+        while stop is None and (settings.depth is None or depth < settings.depth):
+            stop = run.attempt(_at(window, depth), settings.passes)
+            depth += 1
+    if stop in {None, Stop.NOTHING_TO_COMPACT}:
+        if run.total <= threshold:
+            stop = Stop.UNDER_TARGET
+        else:
+            left = run.either(hard=False) is not None
+            stop = Stop.BOUND_REACHED if left else Stop.NOTHING_TO_COMPACT
+    assert stop is not None
+    return run.swept(stop, min(1, len(run.passes)))
+
+
+def _at(window: Window, depth: int) -> Find:
+    return lambda: window.at_depth(depth, window.fanout(depth))
+
+
+def sweep_until(run: Run, event: SweepUntil) -> Swept:
+    """Sweep in rounds, and take the last resort, until the context is within the target."""
+    rounds, stop = 0, Stop.BOUND_REACHED
+    for _ in range(event.settings.rounds):
+        before = len(run.passes)
+        stop = run.round(event.target, hard=True)
+        rounds += len(run.passes) > before
+        if stop is not Stop.BOUND_REACHED or len(run.passes) == before:
+            break
+    if run.total > event.target:
+        run.last_resort()
+    missed = run.total > event.target
+    return run.swept(stop if missed else Stop.UNDER_TARGET, rounds, missed=missed)
