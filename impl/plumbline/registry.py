@@ -241,7 +241,6 @@ def compaction_case() -> Case[
     apart = scope(
         rows="lEllua", whole=True, summaries=3, scripts=(short,), host=False, sweeps=False
     )
-    logs = tuple(scope(log=one) for one in intake_case().vectors_scopes)
     meeting = scope(rows="aau", conversations=2, summaries=2, appends=1, scripts=(short,))
     least = scope(rows="aau", whole=True, summaries=2, scripts=few, refusals=False)
     return Case(
@@ -249,14 +248,14 @@ def compaction_case() -> Case[
         rule_sets={rules.name: _compaction_machine(rules) for rules in compaction.RULE_SETS},
         different_rule_sets=(("SPEC", "TAIL_ALONE"), ("SPEC", "FIRST_RUN_ONLY")),
         scopes={
-            "quick": Scopes(explore=(*own, mixed, *logs), descend=own, diff=apart),
-            "ci": Scopes(explore=(*own, mixed, three, *logs), descend=(*own, mixed), diff=apart),
+            "quick": Scopes(explore=(*own, mixed), descend=own, diff=apart),
+            "ci": Scopes(explore=(*own, mixed, three), descend=(*own, mixed), diff=apart),
             "nightly": Scopes(
-                explore=(*own, mixed, three, *logs), descend=(*own, mixed, three), diff=apart
+                explore=(*own, mixed, three), descend=(*own, mixed, three), diff=apart
             ),
         },
         opening=scope(rows="lalElolfcluala", conversations=2, summaries=9, refusals=False),
-        vectors_scopes=(*own, mixed, *logs),
+        vectors_scopes=(*own, mixed),
         host=lambda: judged(sqlite_compaction.PROGRAM),
         durable=lambda: judged(sqlite_compaction.PROGRAM, durable=True),
         shared=lambda: SqliteShared(sqlite_compaction.PROGRAM),

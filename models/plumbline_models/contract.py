@@ -174,6 +174,8 @@ class Machine(Struct, Generic[S, E, O, C], frozen=True, kw_only=True):
     """The name of an outcome in tables: its type, with the reason of a refusal in brackets."""
     pairs: tuple[tuple[str, str], ...]
     """Every (event, outcome) name that can occur: the rows of the chapter's event table."""
+    inherited_pairs: tuple[tuple[str, str], ...] = ()
+    """Refusals of the machine below that are exercised there and need not be here."""
     decode_outcome: Callable[[bytes], O]
     decode_state: Callable[[bytes], S]
     record: type[Struct]

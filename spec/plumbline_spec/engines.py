@@ -35,7 +35,7 @@ from plumbline_spec.traces import (
     validate,
 )
 from plumbline_spec.trial import Failure
-from plumbline_spec.vectors import verify
+from plumbline_spec.vectors import own_pairs, verify
 
 S = TypeVar("S")
 E = TypeVar("E")
@@ -123,7 +123,7 @@ def explored(
         "explore",
         _walked(walks, bounds),
         findings,
-        [] if found or bounds else _never(walks, covered),
+        [] if found or bounds else _never(machine, walks, covered),
         unfinished=bool(bounds),
         figures={
             "states": sum(walk.states for walk in walks),
@@ -146,12 +146,14 @@ def _walked(walks: Sequence[Exploration[S, E, O, C]], bounds: Sequence[str]) -> 
     )
 
 
-def _never(walks: Sequence[Exploration[S, E, O, C]], covered: Covered) -> list[str]:
+def _never(
+    machine: Machine[S, E, O, C], walks: Sequence[Exploration[S, E, O, C]], covered: Covered
+) -> list[str]:
     """Return what no walk reached, enabled or exercised."""
     unreached = _in_all([walk.never_reached for walk in walks])
     idle = _in_all([walk.never_enabled for walk in walks])
     return [
-        *_missing(covered),
+        *_missing(machine, covered),
         *(f"never reached: {clause}" for clause in unreached),
         *(f"never enabled: {event}" for event in idle),
     ]
@@ -461,11 +463,16 @@ def not_applicable(case: Case[S, E, O, C], engine: str, why: str) -> EngineRepor
     )
 
 
-def _missing(covered: Covered) -> list[str]:
+def _missing(machine: Machine[S, E, O, C], covered: Covered) -> list[str]:
+    """Return what is missing of a table; what is exercised on the machine below may be."""
+    own = own_pairs(machine)
+    missing = [pair for pair in covered.missing_pairs if pair in own]
+    below = {one.id for one in machine.clauses} - {one.id for one in machine.own_clauses}
+    idle = [one for one in covered.idle_clauses if not machine.inherited_pairs or one not in below]
     return [
-        *(f"never exercised: {event}, {outcome}" for event, outcome in covered.missing_pairs),
+        *(f"never exercised: {event}, {outcome}" for event, outcome in missing),
         *(f"outside the table: {event}, {outcome}" for event, outcome in covered.unlisted_pairs),
-        *(f"idle clause: {clause}" for clause in covered.idle_clauses),
+        *(f"idle clause: {clause}" for clause in idle),
     ]
 
 

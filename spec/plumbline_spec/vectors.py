@@ -34,10 +34,15 @@ def goals_of(
     machine: Machine[S, E, O, C], variants: Sequence[Variant[S, E, O, C]]
 ) -> frozenset[Goal]:
     """Return everything that a machine's vectors must reach."""
-    pairs: set[Goal] = {("pair", *pair) for pair in machine.pairs}
+    pairs: set[Goal] = {("pair", *pair) for pair in own_pairs(machine)}
     clauses: set[Goal] = {("clause", clause.id) for clause in machine.own_clauses}
     told: set[Goal] = {("variant", one.name) for one in variants if _tellable(machine, one)}
     return frozenset(pairs | clauses | told)
+
+
+def own_pairs(machine: Machine[S, E, O, C]) -> list[tuple[str, str]]:
+    """Return the pairs that are to be exercised on this machine and not on one below."""
+    return [pair for pair in machine.pairs if pair not in machine.inherited_pairs]
 
 
 def _tellable(machine: Machine[S, E, O, C], variant: Variant[S, E, O, C]) -> bool:

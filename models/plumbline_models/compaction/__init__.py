@@ -142,6 +142,7 @@ def assembled(rules_name: str, one_step: Step, initial: State = State()) -> Mach
         clauses=clauses(one_step),
         outcome_name=outcome_name,
         pairs=PAIRS,
+        inherited_pairs=tuple(pair for pair in intake.PAIRS if pair[1].startswith("Refused")),
         partition=partition,
     )
 

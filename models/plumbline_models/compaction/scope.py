@@ -29,7 +29,6 @@ from plumbline_models.decisions.escalation import Answer, Failed, Text, Unauthen
 from plumbline_models.intake import Digest, EntryId, Place, Row, SourceId, Take
 from plumbline_models.intake.queries import log_of
 from plumbline_models.intake.scope import choices as choices_of_intake
-from plumbline_models.intake.scope import in_scope as in_scope_of_intake
 from plumbline_models.ordinals import ConversationId, Item, MessageId, MessageItem, SummaryId
 from plumbline_models.tokens.queries import ledger_of
 
@@ -69,8 +68,6 @@ NO_TAIL = replace(SMALL, fresh_tail=0)
 class Scope(Struct, frozen=True, kw_only=True):
     """How far ``events`` reaches; every field bounds what can exist at once."""
 
-    log: intake.Scope | None = None
-    """How far the events of intake reach; None for the rows of this scope alone."""
     conversations: int = 1
     rows: str = ""
     """What is said, row by row: ``u`` by a user, ``a`` by the assistant, ``l`` at length, ``o`` in
@@ -93,9 +90,6 @@ class Scope(Struct, frozen=True, kw_only=True):
 
 def in_scope(state: State, scope: Scope) -> Iterator[Event]:
     """Yield every event worth trying in ``state``."""
-    if scope.log is not None:
-        yield from in_scope_of_intake(state.taken, scope.log)
-        return
     lists = state.taken.ledger.lists.conversations
     if scope.refusals and not lists:
         yield from _nowhere()
@@ -267,7 +261,10 @@ def _sweeps(state: State, here: ConversationId, scope: Scope) -> Iterator[Event]
 def _by_host(state: State, at: ordinals.Conversation, scope: Scope) -> Iterator[Event]:
     """Yield what a host does to a context by itself, while somebody compacts perhaps."""
     entries = entries_of(state, at.id)
-    yield tokens.Weigh(conversation=at.id, limits=tokens.Limits(window=1))
+    total = ledger_of(state.taken.ledger, at.id).total
+    for window, percent in ((0, 0), (2 * total, 50), (2 * total, 25)):
+        limits = tokens.Limits(window=window, soft_percent=percent)
+        yield tokens.Weigh(conversation=at.id, limits=limits)
     yield intake.Reopen()
     for one in entries:
         if one.depth is not None:
