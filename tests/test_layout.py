@@ -23,7 +23,9 @@ from tests.plans import PLAN, ROOT
 FLOORS = {"plumbline_models": "models", "plumbline_spec": "spec", "plumbline": "impl"}
 """Every package and the folder it lies in, lowest floor first; an import never goes up."""
 
-PURE = frozenset({"collections", "enum", "functools", "itertools", "operator", "re", "typing"})
+PURE = frozenset(
+    {"bisect", "collections", "enum", "functools", "itertools", "operator", "re", "typing"}
+)
 """Modules of the standard library that models use: no clock, no chance, no file, no process."""
 MODELS_STAND_ON = PURE | {"msgspec", "typing_extensions", "plumbline_models"}
 IMPURE_NAMES = frozenset({"__import__", "breakpoint", "eval", "exec", "input", "open", "print"})
@@ -35,7 +37,16 @@ DECISIONS = "plumbline_models.decisions"
 """The decisions that exist once and are called by models and implementations alike."""
 MAY_IMPORT_MACHINES = frozenset(
     f"plumbline.{name}"
-    for name in ("audit", "check", "command", "drive", "generate", "registry", "scripted")
+    for name in (
+        "audit",
+        "calibration",
+        "check",
+        "command",
+        "drive",
+        "generate",
+        "registry",
+        "scripted",
+    )
 )
 """Modules that know machines as well as implementations; no host is made of them."""
 TYPE_NAME = re.compile(r"[A-Z][A-Za-z0-9]*[a-z][A-Za-z0-9]*")

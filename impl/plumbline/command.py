@@ -19,6 +19,7 @@ import click
 
 from plumbline import __version__
 from plumbline.commands_audit import audit
+from plumbline.commands_calibrate import calibrate
 from plumbline.commands_context import context
 from plumbline.commands_ingest import ingest
 from plumbline_spec.errors import CouldNotFinish, UnusableInput
@@ -39,6 +40,7 @@ class Access(Enum):
 
 COMMANDS = {
     "audit": Access.READING,
+    "calibrate lossless-claw": Access.READING,
     "check": Access.WRITING,
     "context rollback": Access.WRITING,
     "context show": Access.READING,
@@ -86,6 +88,7 @@ def cli() -> None:
 
 
 cli.add_command(audit)
+cli.add_command(calibrate)
 cli.add_command(context)
 cli.add_command(ingest)
 
