@@ -14,9 +14,15 @@ from msgspec import Struct
 
 from plumbline.command import cli
 from plumbline.generate import generated
-from plumbline.registry import intake_case, ordinals_case, subjects, tokens_case
+from plumbline.registry import (
+    compaction_case,
+    intake_case,
+    ordinals_case,
+    subjects,
+    tokens_case,
+)
 from plumbline.tables import plan, table_clauses
-from plumbline_models import intake, ordinals, tokens
+from plumbline_models import compaction, intake, ordinals, tokens
 from plumbline_models.decisions.counting import Door, Measure, admitted, estimate, most
 from plumbline_models.decisions.limits import Limits, regime, thresholds
 from plumbline_spec.case import Case
@@ -42,6 +48,7 @@ PAGES = (
     "spec/ordinals.md",
     "spec/tokens.md",
     "spec/intake.md",
+    "spec/compaction.md",
     "spec/tables.md",
     "spec/faults.md",
 )
@@ -126,7 +133,20 @@ INTAKE = chapter(
     of_structs(intake.Row, intake.Entry, intake.Part, intake.Taken, intake.Refused),
     TOKENS,
 )
-CHAPTERS = (ORDINALS, TOKENS, INTAKE)
+COMPACTION = chapter(
+    compaction_case(),
+    compaction.RULE_SETS,
+    of_structs(
+        compaction.Extent,
+        compaction.Settings,
+        compaction.Evaluated,
+        compaction.Selected,
+        compaction.Pass,
+        compaction.Swept,
+    ),
+    INTAKE,
+)
+CHAPTERS = (ORDINALS, TOKENS, INTAKE, COMPACTION)
 
 every_chapter = pytest.mark.parametrize("one", CHAPTERS, ids=lambda one: one.name)
 
@@ -179,7 +199,7 @@ def as_choice(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, Enum):
         return f"`{value.value}`"
-    assert isinstance(value, ordinals.Rules | tokens.Rules)
+    assert isinstance(value, ordinals.Rules | tokens.Rules | intake.Rules)
     return f"`{value.name}`"
 
 

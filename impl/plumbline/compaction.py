@@ -199,7 +199,7 @@ def parts(db: apsw.Connection) -> Iterator[tuple[str, State]]:
     """Yield the abstract state of one conversation after the other, by id."""
     query = (
         f"SELECT {_EXTENT} FROM summaries AS s JOIN extents AS x ON x.summary = s.summary"  # noqa: S608 - columns
-        " WHERE s.conversation = ? ORDER BY x.summary"
+        " WHERE s.conversation = ? ORDER BY s.summary"
     )
     for key, taken in logs.parts(db):
         yield key, State(taken=taken, extents=tuple(_extents(db, query, (key,))))

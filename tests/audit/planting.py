@@ -15,8 +15,8 @@ import apsw
 from msgspec.structs import replace
 
 from plumbline.audit import FileAudit, FileComparison
+from plumbline.compaction import PROGRAM
 from plumbline.database import answered, open_database
-from plumbline.intake import PROGRAM
 from plumbline.schema import MIGRATIONS
 from plumbline_models import ordinals, tokens
 from plumbline_models.intake import (

@@ -17,7 +17,7 @@ from plumbline.database import MEMORY, open_database
 from plumbline.intake import PROGRAM
 from plumbline.schema import MIGRATIONS
 from plumbline.tables import checks, plan, table_clauses
-from plumbline_models import intake, ordinals, tokens
+from plumbline_models import compaction, intake, ordinals, tokens
 from plumbline_models.contract import StateClause
 from plumbline_models.intake import (
     Digest,
@@ -312,7 +312,7 @@ def test_every_reference_that_sqlite_finds_broken_is_reported(tmp_path: Path) ->
     db = apsw.Connection(str(file))
     wanted = Counter(row[0] for row in db.execute("PRAGMA foreign_key_check"))
     db.close()
-    assert len(wanted) == 6
+    assert len(wanted) == 7
     results = {one.clause: one for one in audit_file(file, keep=100).audit.clauses}
     assert results["TAB-6"].count > 10
     found = (*results["TAB-6"].witnesses, *results["TAB-7"].witnesses)
@@ -358,22 +358,22 @@ def test_a_machine_that_came_later_is_not_applicable(tmp_path: Path) -> None:
     assert found.audit.verdict is Verdict.HOLDS
 
 
-@pytest.mark.parametrize("version", [2, 3, 4])
+@pytest.mark.parametrize("version", [2, 3, 4, 5])
 def test_every_version_is_audited_once_as_the_topmost_machine(tmp_path: Path, version: int) -> None:
     file = tmp_path / "some.db"
     db = open_database(str(file), MIGRATIONS[:version])
     db.execute("INSERT INTO conversations (conversation) VALUES ('c')")
     db.close()
     found = audit_file(file).audit
-    assert found.machine == {2: "ordinals", 3: "tokens", 4: "intake"}[version]
+    assert found.machine == {2: "ordinals", 3: "tokens", 4: "intake", 5: "compaction"}[version]
     assert found.verdict is Verdict.HOLDS
     seen = [one.clause for one in found.clauses]
     assert len(set(seen)) == len(seen)
-    machines = (ordinals.machine(), tokens.machine(), MACHINE)
+    machines = (ordinals.machine(), tokens.machine(), MACHINE, compaction.machine())
     every = {clause.id for one in machines for clause in one.clauses}
     assert set(seen) == every | {one.id for one in table_clauses()}
     reasons = {one.clause: one.why for one in found.clauses}
-    later = {"TOK-1": 3, "INT-1": 4, "TAB-11": 4}
+    later = {"TOK-1": 3, "INT-1": 4, "TAB-11": 4, "CMP-1": 5}
     for clause, since in later.items():
         assert (f"come with {since}" in reasons[clause]) == (version < since), clause
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from plumbline.audit import audit_file
 from plumbline.tables import table_clauses
-from plumbline_models import intake
+from plumbline_models import compaction
 from plumbline_models.contract import StateClause
 from plumbline_spec.errors import CouldNotFinish, UnusableInput
 from plumbline_spec.report import Verdict
@@ -119,7 +119,7 @@ DAMAGES = (
     ),
     damage(
         "a summary has the id of another conversation's",
-        "ORD-6 ORD-8 TAB-10",
+        "CMP-2 CMP-3 ORD-6 ORD-8 TAB-10",
         ("ORD-8", "summaries", "conversation f, summary sx"),
         "INSERT INTO summaries VALUES ('sx', 'f', 0, '', 0)",
     ),
@@ -140,7 +140,7 @@ DAMAGES = (
     ),
     damage(
         "a message is covered twice",
-        "ORD-4 ORD-5 TAB-10",
+        "CMP-2 CMP-3 ORD-4 ORD-5 TAB-10",
         ("ORD-4", "lineage", "message y4: is a source of summaries sy, sy2"),
         "INSERT INTO lineage (summary, position, message) VALUES ('sy', 4, 'y4')",
     ),
@@ -154,19 +154,19 @@ DAMAGES = (
     ),
     damage(
         "a lineage names a summary that is nowhere",
-        "ORD-5 ORD-6 TAB-7",
+        "CMP-2 ORD-5 ORD-6 TAB-7",
         ("ORD-6", "lineage", "conversation c, summary s3: source summary s9 is not stored"),
         "UPDATE lineage SET source = 's9' WHERE source = 's2'",
     ),
     damage(
         "a lineage leads back to itself",
-        "ORD-3 ORD-5 ORD-7",
+        "CMP-2 ORD-3 ORD-5 ORD-7",
         ("ORD-7", "summaries", "conversation c, summary s1: depth 0, 2 expected"),
         "UPDATE lineage SET source = 's3', message = NULL WHERE message = 'm1'",
     ),
     damage(
         "a summary covers a message of another conversation",
-        "ORD-5 ORD-6",
+        "CMP-2 CMP-3 ORD-5 ORD-6",
         ("ORD-6", "lineage", "conversation d, summary sx: source message z1 is not stored here"),
         "UPDATE lineage SET message = 'z1' WHERE message = 'x1'",
     ),
@@ -199,7 +199,7 @@ DAMAGES = (
     # Lineage
     damage(
         "a summary has no sources",
-        "ORD-5 ORD-9",
+        "CMP-2 CMP-3 ORD-5 ORD-9",
         ("ORD-9", "summaries", "conversation d, summary sx: has no source"),
         "DELETE FROM lineage WHERE summary = 'sx'",
     ),
@@ -385,19 +385,19 @@ DAMAGES = (
     ),
     damage(
         "content counts zero",
-        "TOK-4",
+        "CMP-2 TOK-4",
         ("TOK-4", "messages", "conversation c, message m2: count 0 for 10 code points"),
         "UPDATE messages SET tokens = 0 WHERE message = 'm2'",
     ),
     damage(
         "a count is absurd",
-        "TOK-5",
+        "CMP-2 TOK-5",
         ("TOK-5", "summaries", "summary s1: count 10000 for 10 code points, 1 to 104 believed"),
         "UPDATE summaries SET tokens = 10000 WHERE summary = 's1'",
     ),
     damage(
         "a count is missing",
-        "TOK-2",
+        "CMP-2 TOK-2",
         ("TOK-2", "messages", "conversation c, message m1: has no count"),
         "UPDATE messages SET tokens = NULL WHERE message = 'm1'",
     ),
@@ -409,13 +409,13 @@ DAMAGES = (
     ),
     damage(
         "a count is a word",
-        "TAB-8 TAB-10 TOK-2",
+        "CMP-2 TAB-8 TAB-10 TOK-2",
         ("TOK-2", "messages", "conversation c, message m1: has no count"),
         "UPDATE messages SET tokens = 'three' WHERE message = 'm1'",
     ),
     damage(
         "a count is greater than a state can hold",
-        "TAB-8 TOK-2",
+        "CMP-2 TAB-8 TOK-2",
         ("TAB-8", "messages", "message m1: tokens is integer 9007199254740992, integer within"),
         "UPDATE messages SET tokens = 9007199254740992 WHERE message = 'm1'",
     ),
@@ -614,7 +614,7 @@ def planted(healthy: Path, name: str, *statements: str) -> Path:
 def test_a_healthy_database_breaks_no_clause(healthy: Path) -> None:
     found = audit_file(healthy).audit
     judged = {one.clause for one in found.clauses if one.verdict is Verdict.HOLDS}
-    about_states = {one.id for one in intake.machine().clauses if isinstance(one, StateClause)}
+    about_states = {one.id for one in compaction.machine().clauses if isinstance(one, StateClause)}
     assert judged == about_states | {one.id for one in table_clauses()}
     assert found.verdict is Verdict.HOLDS
     assert found.parts == 6
@@ -659,7 +659,7 @@ def test_what_analyze_stores_is_no_change_of_the_schema(healthy: Path) -> None:
 
 def test_every_clause_is_broken_by_some_damage() -> None:
     """ORD-1 and TOK-6 are not: an ordinal is a rank here, and no row is about the estimate."""
-    about_states = {one.id for one in intake.machine().clauses if isinstance(one, StateClause)}
+    about_states = {one.id for one in compaction.machine().clauses if isinstance(one, StateClause)}
     wanted = about_states - {"ORD-1", "TOK-6"} | {one.id for one in table_clauses()}
     assert {clause for one in DAMAGES for clause in one.breaks} | {"TAB-9"} == wanted
 

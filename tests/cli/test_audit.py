@@ -66,7 +66,7 @@ def damaged(healthy: Path) -> Path:
 def test_a_healthy_database_holds(run: Run, healthy: Path) -> None:
     ran = run(healthy)
     assert ran.code == 0
-    assert "holds: intake, version" in ran.out
+    assert "holds: compaction, version" in ran.out
     assert "0 of 31 clauses broken" in ran.out
     assert "6 parts; the largest is c, " in ran.out
     assert "not applicable: INT-5, " in ran.out
@@ -77,7 +77,7 @@ def test_a_broken_clause_is_shown_with_how_often_and_its_witnesses(run: Run, dam
     """TAB-1, TAB-4."""
     ran = run(damaged, "--limit-witnesses", "2")
     assert ran.code == 1
-    assert "BROKEN: intake, version" in ran.out
+    assert "BROKEN: compaction, version" in ran.out
     assert "2 of 31 clauses broken" in ran.out
     lines = ran.out.splitlines()
     (row,) = [line for line in lines if line.startswith("│ TAB-1 ")]
@@ -131,7 +131,7 @@ def test_a_clause_that_could_not_be_judged_ends_with_4(
     monkeypatch.setattr(audit, "every_row", stops)
     ran = run(healthy)
     assert ran.code == 4
-    assert "UNFINISHED: intake" in ran.out
+    assert "UNFINISHED: compaction" in ran.out
     assert "ORD-8 identity was not judged to the end: the disk is gone" in ran.out
 
 
@@ -147,7 +147,7 @@ def test_a_copy_that_follows_fails_no_condition(run: Run, healthy: Path) -> None
     drive(later, [appending("m8")])
     ran = run("--before", healthy, "--after", later)
     assert ran.code == 0
-    assert "holds: intake, 0 of 17 necessary conditions failed" in ran.out
+    assert "holds: compaction, 0 of 17 necessary conditions failed" in ran.out
 
 
 def test_a_copy_that_cannot_follow_is_shown_with_both_sides(run: Run, healthy: Path) -> None:
@@ -157,7 +157,7 @@ def test_a_copy_that_cannot_follow_is_shown_with_both_sides(run: Run, healthy: P
         db.execute("DELETE FROM losses WHERE message = 'y2' AND cause = 'forgotten'")
     ran = run("--before", healthy, "--after", later)
     assert ran.code == 1
-    assert "BROKEN: intake, 2 of 17 necessary conditions failed" in ran.out
+    assert "BROKEN: compaction, 2 of 17 necessary conditions failed" in ran.out
     lines = ran.out.splitlines()
     said = "  messages, conversation c, message m1: 'text of m1' before, 'another text' after"
     assert said in lines

@@ -17,8 +17,8 @@ from rich.cells import cell_len
 
 from plumbline import context, reading
 from plumbline.command import cli, guarded
+from plumbline.compaction import PROGRAM
 from plumbline.database import SettingNotKept, answered, open_database
-from plumbline.intake import PROGRAM
 from plumbline.schema import MIGRATIONS
 from plumbline.screen import PLAIN_WIDTH, printable
 from plumbline.screen_context import span
@@ -92,7 +92,7 @@ def drive(file: Path, events: Iterable[Event], migrations: tuple[str, ...] = MIG
 
 def observed(file: Path) -> State:
     with reading.reading(file) as db:
-        return PROGRAM.observe(db)
+        return PROGRAM.observe(db).taken
 
 
 def row(

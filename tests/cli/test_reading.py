@@ -18,8 +18,8 @@ from msgspec import Struct
 from typing_extensions import Buffer
 
 from plumbline.command import COMMANDS, Access, cli, guarded
+from plumbline.compaction import PROGRAM
 from plumbline.database import answered, open_database
-from plumbline.intake import PROGRAM
 from plumbline.reading import PREFIX, reading
 from plumbline.schema import MIGRATIONS
 from plumbline_spec import profiles
@@ -30,12 +30,25 @@ from tests.plans import SPEC, TINY
 
 DATABASE = "{database}"
 TRACE = "{trace}"
+OPERATIONS, ANSWERS = "{operations}", "{answers}"
 
 CALLS: dict[str, tuple[tuple[str, ...], ...]] = {
     "audit": (
         ("audit", DATABASE),
         ("audit", DATABASE, "--json"),
         ("audit", "--before", DATABASE, "--after", DATABASE),
+    ),
+    "calibrate lossless-claw": (
+        (
+            "calibrate",
+            "lossless-claw",
+            "--operations",
+            OPERATIONS,
+            "--answers",
+            ANSWERS,
+            "--release",
+            "head",
+        ),
     ),
     "context show": (
         ("context", "show", DATABASE),
@@ -242,6 +255,8 @@ class Place(Struct, frozen=True):
 
     database: Path
     trace: Path
+    operations: Path
+    answers: Path
     scratch: Path
 
 
@@ -255,7 +270,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     trace = folder / "trace.jsonl"
     lines = (SPEC / "vectors" / "ordinals.jsonl").read_bytes().splitlines(keepends=True)
     trace.write_bytes(b"".join(lines[:2]))
-    return Place(folder / "plumb line?.db", trace, scratch)
+    operations, answers = folder / "operations.jsonl", folder / "answers.jsonl"
+    operations.write_text('{"op": "conv", "session": "s", "conv": 1}\n', encoding="utf-8")
+    answers.write_text('{"op": "conv", "result": 1, "context": [], "total": 0}\n', encoding="utf-8")
+    return Place(folder / "plumb line?.db", trace, operations, answers, scratch)
 
 
 @pytest.mark.parametrize("call", [call for calls in CALLS.values() for call in calls], ids=" ".join)
@@ -265,7 +283,12 @@ def test_a_reading_command_changes_nothing_in_the_folder(
 ) -> None:
     FOLDERS[kind](place.database)
     before = seen(place.database.parent)
-    names = {DATABASE: str(place.database), TRACE: str(place.trace)}
+    names = {
+        DATABASE: str(place.database),
+        TRACE: str(place.trace),
+        OPERATIONS: str(place.operations),
+        ANSWERS: str(place.answers),
+    }
     with refusing(place.scratch) as vfs:
         code = guarded(cli, [names.get(word, word) for word in call])
     assert (code, capsys.readouterr().err.count("internal")) == (0, 0)
@@ -322,7 +345,9 @@ def length(db: apsw.Connection) -> object:
 def test_every_kind_of_database_is_read_whole(place: Place, kind: str) -> None:
     FOLDERS[kind](place.database)
     with reading(place.database) as db:
-        assert PROGRAM.observe(db).ledger.lists.conversations[0].messages[0].text == "text of m1"
+        assert (
+            PROGRAM.observe(db).taken.ledger.lists.conversations[0].messages[0].text == "text of m1"
+        )
         assert length(db) == 20
         with pytest.raises(apsw.Error):
             db.execute("UPDATE conversations SET items = 9")

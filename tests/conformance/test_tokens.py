@@ -181,14 +181,14 @@ def test_the_tables_refuse_what_no_event_does(what: str) -> None:
 MUTANTS = (
     Mutant(
         name="what leaves is not posted",
-        part="SET tokens = tokens + ? WHERE conversation = ? RETURNING",
-        wrong="SET tokens = tokens + max(0, ?) WHERE conversation = ? RETURNING",
+        part="SET tokens = tokens + ?, revision = revision + 1",
+        wrong="SET tokens = tokens + max(0, ?), revision = revision + 1",
         found_by=("descend", "lockstep"),
     ),
     Mutant(
         name="a total is shared by all conversations",
-        part="SET tokens = tokens + ? WHERE conversation = ? RETURNING",
-        wrong="SET tokens = tokens + ?1 WHERE ?2 = ?2 RETURNING",
+        part="WHERE conversation = ? RETURNING tokens",
+        wrong="WHERE ? IS NOT NULL RETURNING tokens",
     ),
     Mutant(
         name="sources of a summary that are summaries are left out",

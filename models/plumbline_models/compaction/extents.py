@@ -24,7 +24,7 @@ from plumbline_models.tokens.queries import counts_of, ledger_of, texts_of
 def extent_of(state: State, at: Conversation, summary: Summary) -> Extent:
     """Return the extent that follows from the lineage of a stored summary."""
     counts = counts_of(ledger_of(state.taken.ledger, at.id))
-    below = list(_below(at, summary))
+    below = _below(at, summary)
     messages = [one for one in below if isinstance(one, MessageItem)]
     summaries = [one for one in below if isinstance(one, SummaryItem)]
     said = said_of(state, at.id)
@@ -41,14 +41,24 @@ def extent_of(state: State, at: Conversation, summary: Summary) -> Extent:
     )
 
 
-def _below(at: Conversation, summary: Summary) -> Iterable[Item]:
-    """Yield everything below a summary, oldest first; each summary follows what it covers."""
-    for item in summary.sources:
-        if isinstance(item, SummaryItem):
-            source = summary_of(at, item.id)
-            if source is not None:
-                yield from _below(at, source)
-        yield item
+def _below(at: Conversation, summary: Summary) -> list[Item]:
+    """Return everything below a summary, oldest first; each summary follows what it covers.
+
+    A lineage that leads back to itself is followed once.
+    """
+    found: list[Item] = []
+    seen = {summary.id}
+    waiting: list[tuple[Item, bool]] = [(one, False) for one in reversed(summary.sources)]
+    while waiting:
+        item, opened = waiting.pop()
+        source = summary_of(at, item.id) if isinstance(item, SummaryItem) else None
+        if opened or source is None or source.id in seen:
+            found.append(item)
+            continue
+        seen.add(source.id)
+        waiting.append((item, True))
+        waiting += [(one, False) for one in reversed(source.sources)]
+    return found
 
 
 def _files(at: Conversation, below: list[Item]) -> tuple[str, ...]:
