@@ -32,6 +32,8 @@ class Source(Struct, frozen=True):
     descendant_tokens: int
     source_tokens: int
     files: tuple[str, ...]
+    message: str | None = None
+    summary: str | None = None
 
 
 class Chunk(Struct, frozen=True):
@@ -49,6 +51,12 @@ class Chunk(Struct, frozen=True):
         ]
         return source_of(blocks)
 
+    def is_of(self, window: Window) -> bool:
+        """Tell whether these are the items that the list has there."""
+        rows = window.rows[self.span.first : self.span.last]
+        listed = [(row.message, row.summary) for row in rows]
+        return listed == [(one.message, one.summary) for one in self.sources]
+
     @property
     def depth(self) -> int:
         """The depth of its summary."""
@@ -61,7 +69,7 @@ _SOURCE = """
     coalesce(m.text, s.text), coalesce(m.tokens, s.tokens, 0), e.role,
     coalesce(e.time, x.earliest), coalesce(e.time, x.latest), s.depth,
     coalesce(x.descendants, 0), coalesce(x.descendant_tokens, 0), coalesce(x.source_tokens, 0),
-    coalesce(x.files, '[]')
+    coalesce(x.files, '[]'), m.message, s.summary
 """
 _STANDING = f"""
 SELECT {_SOURCE} FROM context AS c
@@ -96,7 +104,7 @@ def read_lineage(db: apsw.Connection, summary: SummaryId) -> tuple[Source, ...]:
 
 
 def _sources(rows: Iterable[tuple[Value, ...]]) -> Iterator[Source]:
-    for text, tokens, role, earliest, latest, depth, *below, files in rows:
+    for text, tokens, role, earliest, latest, depth, *below, files, message, summary in rows:
         descendants, descendant_tokens, source_tokens = map(as_number, below)
         yield Source(
             text=as_text(text),
@@ -109,6 +117,8 @@ def _sources(rows: Iterable[tuple[Value, ...]]) -> Iterator[Source]:
             descendant_tokens=descendant_tokens,
             source_tokens=source_tokens,
             files=_files.decode(as_text(files)),
+            message=None if message is None else as_text(message),
+            summary=None if summary is None else as_text(summary),
         )
 
 

@@ -20,6 +20,7 @@ import click
 from plumbline import __version__
 from plumbline.commands_audit import audit
 from plumbline.commands_calibrate import calibrate
+from plumbline.commands_compact import compact
 from plumbline.commands_context import context
 from plumbline.commands_ingest import ingest
 from plumbline_spec.errors import CouldNotFinish, UnusableInput
@@ -42,6 +43,7 @@ COMMANDS = {
     "audit": Access.READING,
     "calibrate lossless-claw": Access.READING,
     "check": Access.WRITING,
+    "compact": Access.WRITING,
     "context rollback": Access.WRITING,
     "context show": Access.READING,
     "context tree": Access.READING,
@@ -89,6 +91,7 @@ def cli() -> None:
 
 cli.add_command(audit)
 cli.add_command(calibrate)
+cli.add_command(compact)
 cli.add_command(context)
 cli.add_command(ingest)
 

@@ -18,7 +18,7 @@ from plumbline import ordinals as lists
 from plumbline.chunk import extent_of, lengths, put, put_extent, read_chunk, read_lineage
 from plumbline.damaged import as_number, as_text, every_row
 from plumbline.sqlite_host import Program
-from plumbline.sweeps import Run, compact_leaf, sweep, sweep_until
+from plumbline.sweeps import Run, begin, compact_leaf, sweep, sweep_until
 from plumbline.window import LEAST, Span, Window, read
 from plumbline_models.compaction import (
     Commit,
@@ -115,7 +115,7 @@ def _commit(db: apsw.Connection, event: Commit) -> Outcome:
     span = window.found(event.items)
     if span is None:
         return Refused(reason=Reason.STALE)
-    reason = _refusal(window, span)
+    reason = refusal(window, span)
     if reason is not None:
         return Refused(reason=reason)
     condense = window.rows[span.first].depth is not None
@@ -138,7 +138,7 @@ _REASONS = {
 }
 
 
-def _refusal(window: Window, span: Span) -> Reason | None:
+def refusal(window: Window, span: Span) -> Reason | None:
     """Return why items that stand in the context cannot be replaced; None when they can."""
     if not window.is_even(span):
         return Reason.UNEVEN
@@ -150,19 +150,11 @@ def _refusal(window: Window, span: Span) -> Reason | None:
 
 
 def _sweep(db: apsw.Connection, event: CompactLeaf | Sweep | SweepUntil) -> Outcome:
-    # Names that begin so sort between those that go on with "-" and those that go on with ".".
-    row = db.execute(
-        "SELECT tokens, (SELECT json_group_array(summary) FROM summaries"
-        " WHERE summary > ?2 || '-' AND summary < ?2 || '.')"
-        " FROM conversations WHERE conversation = ?1",
-        (event.conversation, event.summary),
-    ).fetchone()
-    if row is None:
+    found = begin(db, event.conversation, event.summary)
+    if found is None:
         return _UNKNOWN
-    total, names = row
-    assert isinstance(total, int)
-    assert isinstance(names, str)
-    run = Run(db, event, total, set(_names.decode(names)))
+    window = Window(read(db, event.conversation), event.settings)
+    run = Run(db, event, found.total, found.names, window)
     match event:
         case CompactLeaf():
             return compact_leaf(run, event, _threshold(event))

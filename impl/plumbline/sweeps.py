@@ -6,9 +6,11 @@ Chapter ``spec/compaction.md``, "Sweeps"; must match ``plumbline_models.compacti
 from collections.abc import Callable, Iterator
 
 import apsw
+import msgspec
+from msgspec import Struct
 
 from plumbline.chunk import Chunk, lengths, put, read_chunk
-from plumbline.window import Span, Window, read
+from plumbline.window import Span, Window
 from plumbline_models.compaction import (
     CompactLeaf,
     Kind,
@@ -29,7 +31,7 @@ from plumbline_models.decisions.escalation import (
     cut,
     measured,
 )
-from plumbline_models.ordinals import SummaryId
+from plumbline_models.ordinals import ConversationId, SummaryId
 
 CALLS_OF_A_PASS = 2
 STOPS = {
@@ -41,12 +43,49 @@ Event = CompactLeaf | Sweep | SweepUntil
 Find = Callable[[], Span | None]
 
 
-class Run:
-    """A sweep in progress: the list as its passes leave it, and what they cost."""
+class Beginning(Struct, frozen=True, kw_only=True):
+    """A conversation before a sweep."""
 
-    def __init__(self, db: apsw.Connection, event: Event, total: int, names: set[str]) -> None:
-        self.db, self.event, self.names = db, event, names
-        self.window = Window(read(db, event.conversation), event.settings)
+    total: int
+    revision: int
+    names: set[str]
+    """Names of summaries that begin as the new ones will."""
+
+
+def begin(
+    db: apsw.Connection, conversation: ConversationId, summary: SummaryId
+) -> Beginning | None:
+    """Return what a sweep must know beside the list, in one query; None without a conversation."""
+    # Names that begin so sort between those that go on with "-" and those that go on with ".".
+    row = db.execute(
+        "SELECT tokens, revision, (SELECT json_group_array(summary) FROM summaries"
+        " WHERE summary > ?2 || '-' AND summary < ?2 || '.')"
+        " FROM conversations WHERE conversation = ?1",
+        (conversation, summary),
+    ).fetchone()
+    if row is None:
+        return None
+    total, revision, names = row
+    assert isinstance(total, int)
+    assert isinstance(revision, int)
+    assert isinstance(names, str)
+    return Beginning(total=total, revision=revision, names=set(_names.decode(names)))
+
+
+_names: msgspec.json.Decoder[list[str]] = msgspec.json.Decoder(list[str])
+
+
+class Run:
+    """A sweep in progress: the list as its passes leave it, and what they cost.
+
+    Here it is one event with a script of answers, inside one transaction. ``plumbline.compacting``
+    has the other kind, whose summariser is asked between transactions.
+    """
+
+    def __init__(
+        self, db: apsw.Connection, event: Event, total: int, names: set[str], window: Window
+    ) -> None:
+        self.db, self.event, self.names, self.window = db, event, names, window
         self.before = self.total = total
         self.passes = list[Pass]()
         self.calls = self.took = self.number = 0
@@ -65,8 +104,12 @@ class Run:
         if settings.deadline is not None and self.took >= settings.deadline:
             return Stop.DEADLINE
         condense = self.window.rows[span.first].depth is not None
+        return self.make(span, condense=condense)
+
+    def make(self, span: Span, *, condense: bool) -> Stop | None:
+        """Summarise a chunk and put the summary in its place, or return why not."""
         chunk = read_chunk(self.db, self.event.conversation, self.window, span)
-        budget = lengths(settings, condense=condense)
+        budget = lengths(self.event.settings, condense=condense)
         made, took = conducted(chunk.text, span.tokens, budget, self._answers())
         self.calls += made.calls
         self.took += took
@@ -82,12 +125,16 @@ class Run:
             yield script[number % len(script)] if script else Failed()
             number += 1
 
-    def put(self, chunk: Chunk, kind: Kind, made: Summarised) -> None:
-        """Replace a chunk under the next name that no summary has."""
+    def name(self) -> SummaryId:
+        """Return the next name that no summary has."""
         self.number += 1
         while f"{self.event.summary}-{self.number}" in self.names:
             self.number += 1
-        name = SummaryId(f"{self.event.summary}-{self.number}")
+        return SummaryId(f"{self.event.summary}-{self.number}")
+
+    def put(self, chunk: Chunk, kind: Kind, made: Summarised) -> None:
+        """Replace a chunk."""
+        name = self.name()
         made_pass = put(self.db, self.event.conversation, self.window, chunk, kind, name, made)
         self.passes.append(made_pass)
         self.total = made_pass.after

@@ -1,0 +1,217 @@
+"""Compacting with a summariser that takes its time: select, summarise, commit.
+
+Chapter ``spec/compaction.md``, "Sweeps" and "Why a pass is three events".
+
+Theory of operation. This is the sweep of ``plumbline.sweeps`` with another way to make a pass: the
+chunk is read, the summariser is asked with nothing held, and the commit is one transaction that
+first asks whether the conversation is at the revision at which its list was read. If it is, the
+pass is made from that list. If not, the list is read again, and the pass is made when the selected
+items still stand there in that order and may be replaced; else it is stale, and the sweep selects
+anew. So without interference a sweep reads the list once, and each interference costs one reading.
+"""
+
+from collections.abc import Callable
+from time import monotonic
+
+import apsw
+
+from plumbline.chunk import Chunk, lengths, put, read_chunk
+from plumbline.compaction import refusal
+from plumbline.context_cache import ContextCache, Kept
+from plumbline.database import snapshot, transaction
+from plumbline.sweeps import (
+    STOPS,
+    Event,
+    Run,
+    begin,
+    compact_leaf,
+    sweep,
+    sweep_until,
+)
+from plumbline.tokens import is_at
+from plumbline.window import Span, Window, read
+from plumbline_models.compaction import (
+    CompactLeaf,
+    Kind,
+    Pass,
+    Stop,
+    Sweep,
+    SweepUntil,
+    Swept,
+)
+from plumbline_models.decisions.escalation import (
+    Abandoned,
+    Answer,
+    Call,
+    Summarised,
+    escalate,
+)
+from plumbline_models.ordinals import ConversationId
+
+MOST_STALE = 8
+"""Passes in a row that others made stale, after which a sweep gives up."""
+MILLISECONDS = 1_000
+
+Summariser = Callable[[str, Call, tuple[str, ...]], Answer]
+"""Answers a source, what is asked of it, and the texts of this sweep's summaries before it."""
+Told = Callable[[Pass], None]
+
+
+class _StaleError(Exception):
+    """The items are not there any more, or may not be replaced any more."""
+
+
+class Engine:
+    """Compacts the conversations of one database, for one caller or for several."""
+
+    def __init__(self, db: apsw.Connection, summariser: Summariser) -> None:
+        self.db, self.summariser = db, summariser
+        self.cache = ContextCache()
+
+    def compact(self, event: Event, told: Told = lambda _pass: None) -> Swept | None:
+        """Take an event of compaction with a live summariser; its script is not looked at.
+
+        Returns None when there is no such conversation. Raises ``OutcomeUnknown`` when a COMMIT
+        ended in an error, ``apsw.Error``, and what the summariser raises; the passes that were
+        committed stay.
+        """
+        with self.cache.using():
+            with snapshot(self.db):
+                found = begin(self.db, event.conversation, event.summary)
+                if found is None:
+                    return None
+                kept = self.cache.get(
+                    event.conversation,
+                    lambda: Kept(found.revision, read(self.db, event.conversation)),
+                )
+            run = _LiveRun(self, event, found.total, found.names, kept, told)
+            match event:
+                case CompactLeaf(settings=settings, budget=budget):
+                    threshold = budget * settings.threshold_percent // 100
+                    return compact_leaf(run, event, threshold)
+                case Sweep(settings=settings, budget=budget):
+                    threshold = budget * settings.threshold_percent // 100
+                    return sweep(run, event, threshold)
+                case SweepUntil():
+                    return sweep_until(run, event)
+
+    def read(self, conversation: ConversationId) -> Kept:
+        """Return the list of a conversation and its revision, as of one moment."""
+        revision = self.db.execute(
+            "SELECT revision FROM conversations WHERE conversation = ?", (conversation,)
+        ).get
+        assert isinstance(revision, int)
+        return Kept(revision, read(self.db, conversation))
+
+
+class _LiveRun(Run):
+    """A sweep whose summariser is asked between transactions."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        event: Event,
+        total: int,
+        names: set[str],
+        kept: Kept,
+        told: Told,
+    ) -> None:
+        super().__init__(engine.db, event, total, names, Window(list(kept.rows), event.settings))
+        self.engine, self.told = engine, told
+        self.revision = kept.revision
+        self.stale = 0
+        self.texts = dict[str, str]()
+        """Of the summaries that this sweep made."""
+
+    def make(self, span: Span, *, condense: bool) -> Stop | None:
+        """Summarise a chunk and commit, or return why not; what is stale is selected again."""
+        chunk = read_chunk(self.db, self.event.conversation, self.window, span)
+        if not chunk.is_of(self.window):
+            return self._again()
+        made = self._asked(chunk, span, condense=condense)
+        if isinstance(made, Abandoned):
+            return STOPS[made.failure]
+        try:
+            self.put(chunk, Kind.CONDENSED if condense else Kind.LEAF, made)
+        except _StaleError:
+            return self._again()
+        self.stale = 0
+        return None
+
+    def _again(self) -> Stop | None:
+        """Read the list again, or give up when others come first again and again."""
+        self.stale += 1
+        if self.stale >= MOST_STALE:
+            return Stop.STALE
+        self.engine.cache.stale(self.event.conversation)
+        with snapshot(self.db):
+            self._hold(self.engine.read(self.event.conversation))
+        return None
+
+    def _hold(self, kept: Kept) -> None:
+        self.window = Window(list(kept.rows), self.event.settings)
+        self.revision = kept.revision
+
+    def _asked(self, chunk: Chunk, span: Span, *, condense: bool) -> Summarised | Abandoned:
+        """Ask the summariser as often as it takes; nothing is held meanwhile."""
+        budget = lengths(self.event.settings, condense=condense)
+        talk = escalate(chunk.text, span.tokens, budget)
+        prior = self._prior(span)
+        try:
+            call = next(talk)
+            while True:
+                began = monotonic()
+                answer = self.engine.summariser(chunk.text, call, prior)
+                self.calls += 1
+                self.took += int((monotonic() - began) * MILLISECONDS)
+                call = talk.send(answer)
+        except StopIteration as done:
+            made: Summarised | Abandoned = done.value
+            return made
+
+    def _prior(self, span: Span) -> tuple[str, ...]:
+        """Return the texts of the nearest summaries before a chunk, where this sweep made them."""
+        near = self.window.prior(span)
+        return tuple(self.texts[one.id] for one in near if one.id in self.texts)
+
+    def last_resort(self) -> None:
+        """Put one cut text in the place of all that is not protected, as it is then."""
+        while self.stale < MOST_STALE:
+            try:
+                super().last_resort()
+            except _StaleError:
+                self._again()
+            else:
+                return
+
+    def put(self, chunk: Chunk, kind: Kind, made: Summarised) -> None:
+        """Replace a chunk in a transaction of its own. Raises when it is stale."""
+        conversation, name = self.event.conversation, self.name()
+        try:
+            with transaction(self.db):
+                if not is_at(self.db, conversation, self.revision):
+                    chunk = self._found_again(chunk, kind)
+                record = put(self.db, conversation, self.window, chunk, kind, name, made)
+        except BaseException:
+            # The list may be as it would be after a commit that did not happen.
+            self.engine.cache.stale(conversation)
+            raise
+        self.revision += 1
+        self.engine.cache.committed(conversation, Kept(self.revision, self.window.rows))
+        self.texts[name] = made.text
+        self.passes.append(record)
+        self.total = record.after
+        self.told(record)
+
+    def _found_again(self, chunk: Chunk, kind: Kind) -> Chunk:
+        """Return the chunk in the list as it is now. Raises when it may not be replaced any more.
+
+        A last resort is about all that is not protected, so it is planned anew.
+        """
+        items = self.window.items(chunk.span)
+        self._hold(self.engine.read(self.event.conversation))
+        span = self.window.found(items)
+        again = kind in {Kind.WRAP, Kind.PREFIX}
+        if span is None or again or refusal(self.window, span) is not None:
+            raise _StaleError
+        return Chunk(span, chunk.sources)
