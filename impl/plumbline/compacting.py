@@ -157,17 +157,17 @@ class _LiveRun(Run):
         budget = lengths(self.event.settings, condense=condense)
         talk = escalate(chunk.text, span.tokens, budget)
         prior = self._prior(span)
-        try:
-            call = next(talk)
-            while True:
-                began = monotonic()
-                answer = self.engine.summariser(chunk.text, call, prior)
-                self.calls += 1
-                self.took += int((monotonic() - began) * MILLISECONDS)
+        call = next(talk)
+        while True:
+            began = monotonic()
+            answer = self.engine.summariser(chunk.text, call, prior)
+            self.calls += 1
+            self.took += int((monotonic() - began) * MILLISECONDS)
+            try:
                 call = talk.send(answer)
-        except StopIteration as done:
-            made: Summarised | Abandoned = done.value
-            return made
+            except StopIteration as done:
+                made: Summarised | Abandoned = done.value
+                return made
 
     def _prior(self, span: Span) -> tuple[str, ...]:
         """Return the texts of the nearest summaries before a chunk, where this sweep made them."""

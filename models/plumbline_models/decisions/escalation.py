@@ -174,15 +174,15 @@ def conducted(
     """
     talk = escalate(source, replaced, lengths)
     took = 0
-    try:
-        next(talk)
-        while True:
-            answer = next(answers, Failed())
-            took += answer.took
+    next(talk)
+    while True:
+        answer = next(answers, Failed())
+        took += answer.took
+        try:
             talk.send(answer)
-    except StopIteration as done:
-        made: Summarised | Abandoned = done.value
-        return made, took
+        except StopIteration as done:
+            made: Summarised | Abandoned = done.value
+            return made, took
 
 
 def fallback(source: str, replaced: int, lengths: Budget) -> str:
