@@ -4,6 +4,7 @@ Chapter ``spec/compaction.md``, "Extents" and "The source of a pass".
 """
 
 from collections.abc import Iterable, Iterator
+from typing import cast
 
 import apsw
 import msgspec
@@ -11,7 +12,7 @@ from msgspec import Struct
 
 from plumbline import ordinals as lists
 from plumbline import tokens as ledgers
-from plumbline.damaged import Value, as_number, as_text
+from plumbline.damaged import Value
 from plumbline.window import Span, Window
 from plumbline_models.compaction import Extent, Kind, Pass, Settings
 from plumbline_models.decisions.escalation import Budget, Summarised, budget
@@ -104,22 +105,43 @@ def read_lineage(db: apsw.Connection, summary: SummaryId) -> tuple[Source, ...]:
 
 
 def _sources(rows: Iterable[tuple[Value, ...]]) -> Iterator[Source]:
-    for text, tokens, role, earliest, latest, depth, *below, files, message, summary in rows:
-        descendants, descendant_tokens, source_tokens = map(as_number, below)
+    # The tables are STRICT, so columns have the types that they were declared with.
+    typed = cast("Iterable[_Row]", rows)
+    for (
+        text,
+        tokens,
+        role,
+        since,
+        until,
+        depth,
+        count,
+        below,
+        raw,
+        files,
+        message,
+        summary,
+    ) in typed:
+        named = () if files == "[]" else _files.decode(files)
         yield Source(
-            text=as_text(text),
-            tokens=as_number(tokens),
-            role=None if role is None else as_text(role),
-            earliest=None if earliest is None else as_text(earliest),
-            latest=None if latest is None else as_text(latest),
-            depth=None if depth is None else as_number(depth),
-            descendants=descendants,
-            descendant_tokens=descendant_tokens,
-            source_tokens=source_tokens,
-            files=_files.decode(as_text(files)),
-            message=None if message is None else as_text(message),
-            summary=None if summary is None else as_text(summary),
+            text, tokens, role, since, until, depth, count, below, raw, named, message, summary
         )
+
+
+_Row = tuple[
+    str,
+    int,
+    str | None,
+    str | None,
+    str | None,
+    int | None,
+    int,
+    int,
+    int,
+    str,
+    str | None,
+    str | None,
+]
+"""As ``_SOURCE`` names its columns."""
 
 
 def lengths(settings: Settings, *, condense: bool) -> Budget:

@@ -101,20 +101,18 @@ class Window:
 
     def leaf(self) -> Span | None:
         """Return the oldest chunk of messages that is fit."""
-        for run in self._runs(None, self._raw_from):
-            for span in self._chunks(run):
-                if self._is_fit(span):
-                    return span
+        for span in self._chunks(None, self._raw_from):
+            if self._is_fit(span):
+                return span
         return None
 
     def at_depth(self, depth: int, fanout: int) -> Span | None:
         """Return the oldest chunk of a depth with enough summaries and tokens."""
         least = max(self.settings.condensed_target, self.settings.leaf_chunk // 10)
-        for run in self._runs(depth, 0):
-            for span in self._chunks(run):
-                many = span.last - span.first >= fanout
-                if many and span.tokens >= least and self._is_fit(span):
-                    return span
+        for span in self._chunks(depth, 0):
+            many = span.last - span.first >= fanout
+            if many and span.tokens >= least and self._is_fit(span):
+                return span
         return None
 
     def condensed(self, *, hard: bool) -> Span | None:
@@ -142,7 +140,7 @@ class Window:
 
     def raw_runs(self) -> list[Span]:
         """Return the unprotected runs of messages, oldest first."""
-        return [self._span(first, last) for first, last in self._runs(None, 0)]
+        return [self._span(first, last) for first, last in self._runs()]
 
     def is_mixed(self) -> bool:
         """Tell whether both messages and summaries are unprotected."""
@@ -183,11 +181,11 @@ class Window:
         if raw or span.first < self._raw_from:
             self._raw_from = span.first
 
-    def _runs(self, depth: int | None, since: int) -> Iterator[tuple[int, int]]:
-        """Yield where runs of neighbours of a depth, None for messages, begin and end."""
+    def _runs(self) -> Iterator[tuple[int, int]]:
+        """Yield where runs of messages begin and end."""
         first: int | None = None
-        for index in range(since, self.boundary):
-            if self.rows[index].depth != depth:
+        for index in range(self.boundary):
+            if self.rows[index].depth is not None:
                 if first is not None:
                     yield first, index
                 first = None
@@ -196,17 +194,20 @@ class Window:
         if first is not None:
             yield first, self.boundary
 
-    def _chunks(self, run: tuple[int, int]) -> Iterator[Span]:
-        """Divide a run into chunks; each is as long as it may be."""
-        size, (first, last) = self.settings.leaf_chunk, run
-        tokens = 0
-        for index in range(first, last):
-            here = self.rows[index].tokens
-            if index > first and (tokens >= size or tokens + here > size):
+    def _chunks(self, depth: int | None, since: int) -> Iterator[Span]:
+        """Yield the chunks of every run of a depth, None for messages; no further than is asked."""
+        size, first, tokens = self.settings.leaf_chunk, None, 0
+        for index in range(since, self.boundary):
+            row = self.rows[index]
+            ends = row.depth != depth or tokens >= size or tokens + row.tokens > size
+            if first is not None and ends:
                 yield Span(first, index, tokens)
-                first, tokens = index, 0
-            tokens += here
-        yield Span(first, last, tokens)
+                first = None
+            if row.depth == depth:
+                first, tokens = (index, 0) if first is None else (first, tokens)
+                tokens += row.tokens
+        if first is not None:
+            yield Span(first, self.boundary, tokens)
 
     def _span(self, first: int, last: int) -> Span:
         return Span(first, last, sum(row.tokens for row in self.rows[first:last]))

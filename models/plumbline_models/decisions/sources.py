@@ -35,8 +35,10 @@ def source_of(blocks: Iterable[Block]) -> str:
 
 
 def _block(one: Block) -> str:
-    times = " - ".join(dict.fromkeys(time for time in (one.since, one.until) if time is not None))
-    header = " | ".join(part for part in (times, one.role) if part)
+    times = one.since or one.until or ""
+    if one.since != one.until and one.since and one.until:
+        times = f"{one.since} - {one.until}"
+    header = f"{times} | {one.role}" if times and one.role else times or one.role
     return f"[{header}]\n{one.text}" if header else one.text
 
 
@@ -45,4 +47,6 @@ def files_in(text: str) -> tuple[str, ...]:
 
     An id is ``file_`` and 16 hexadecimal digits (lossless-claw); case does not matter.
     """
+    if "_" not in text:
+        return ()
     return tuple(dict.fromkeys(found.lower() for found in _FILE.findall(text)))
