@@ -3,6 +3,7 @@
 # ruff: noqa: PLC0415 - a command imports what it needs, and help needs nothing
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,41 +15,55 @@ if TYPE_CHECKING:
 FILE = click.Path(path_type=Path)
 
 
+_PARAMETERS = (
+    click.argument("database", metavar="DB", type=FILE),
+    click.argument("conversation"),
+    click.option("--leaf", is_flag=True, help="One leaf pass, and what follows from it."),
+    click.option("--sweep", is_flag=True, help="Passes until the context is within its threshold."),
+    click.option(
+        "--until-under",
+        "target",
+        type=click.IntRange(min=0),
+        metavar="TOKENS",
+        help="Rounds of sweeps until the context has at most so many tokens.",
+    ),
+    click.option(
+        "--budget",
+        type=click.IntRange(min=0),
+        metavar="TOKENS",
+        help="What the model takes; the threshold is a share of it.",
+    ),
+    click.option("--force", is_flag=True, help="Compact below the threshold too."),
+    click.option(
+        "--config", type=FILE, metavar="FILE.toml", help="Settings of spec/compaction.md."
+    ),
+    click.option(
+        "--summarizer",
+        metavar="COMMAND",
+        help="Gets the source on stdin, PLUMBLINE_TARGET in its environment, and writes a summary."
+        " [default: one that only cuts, and says so]",
+    ),
+    click.option(
+        "--time-limit",
+        type=click.FloatRange(min=0.01),
+        default=60.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="What the command has for one answer.",
+    ),
+    click.option("--json", "json", is_flag=True, help="One JSON document on standard output."),
+)
+
+
+def _with_parameters(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a function the arguments and options of the command, in the order of the table."""
+    for add in reversed(_PARAMETERS):
+        command = add(command)
+    return command
+
+
 @click.command()
-@click.argument("database", metavar="DB", type=FILE)
-@click.argument("conversation")
-@click.option("--leaf", is_flag=True, help="One leaf pass, and what follows from it.")
-@click.option("--sweep", is_flag=True, help="Passes until the context is within its threshold.")
-@click.option(
-    "--until-under",
-    "target",
-    type=click.IntRange(min=0),
-    metavar="TOKENS",
-    help="Rounds of sweeps until the context has at most so many tokens.",
-)
-@click.option(
-    "--budget",
-    type=click.IntRange(min=0),
-    metavar="TOKENS",
-    help="What the model takes; the threshold is a share of it.",
-)
-@click.option("--force", is_flag=True, help="Compact below the threshold too.")
-@click.option("--config", type=FILE, metavar="FILE.toml", help="Settings of spec/compaction.md.")
-@click.option(
-    "--summarizer",
-    metavar="COMMAND",
-    help="Gets the source on stdin, PLUMBLINE_TARGET in its environment, and writes a summary."
-    " [default: one that only cuts, and says so]",
-)
-@click.option(
-    "--time-limit",
-    type=click.FloatRange(min=0.01),
-    default=60.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="What the command has for one answer.",
-)
-@click.option("--json", "json", is_flag=True, help="One JSON document on standard output.")
+@_with_parameters
 def compact(  # noqa: PLR0913 - one parameter for each option
     database: Path,
     conversation: str,

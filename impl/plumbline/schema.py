@@ -160,7 +160,7 @@ CREATE TABLE extents (
     descendants       INTEGER NOT NULL CHECK (descendants >= 0),
     descendant_tokens INTEGER NOT NULL CHECK (descendant_tokens >= 0),
     source_tokens     INTEGER NOT NULL CHECK (source_tokens >= 0),
-    files             TEXT NOT NULL DEFAULT '[]'     -- ids of files, a JSON array
+    files             TEXT NOT NULL     -- ids of files, a JSON array
 ) STRICT, WITHOUT ROWID;
 
 CREATE TRIGGER extents_stay BEFORE UPDATE ON extents

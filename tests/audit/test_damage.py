@@ -140,7 +140,7 @@ DAMAGES = (
     ),
     damage(
         "a message is covered twice",
-        "CMP-2 CMP-3 ORD-4 ORD-5 TAB-10",
+        "CMP-2 ORD-4 ORD-5 TAB-10",
         ("ORD-4", "lineage", "message y4: is a source of summaries sy, sy2"),
         "INSERT INTO lineage (summary, position, message) VALUES ('sy', 4, 'y4')",
     ),
@@ -418,6 +418,25 @@ DAMAGES = (
         "CMP-2 TAB-8 TOK-2",
         ("TAB-8", "messages", "message m1: tokens is integer 9007199254740992, integer within"),
         "UPDATE messages SET tokens = 9007199254740992 WHERE message = 'm1'",
+    ),
+    # Extents
+    damage(
+        "a summary has no extent",
+        "CMP-1",
+        ("CMP-1", "summaries", "conversation c, summary s1: has 0 extents"),
+        "DELETE FROM extents WHERE summary = 's1'",
+    ),
+    damage(
+        "an extent names a file that nobody named",
+        "CMP-4",
+        ("CMP-4", "extents", "conversation c, summary s1: files file_x, expected"),
+        "UPDATE extents SET files = '[\"file_x\"]' WHERE summary = 's1'",
+    ),
+    damage(
+        "the files of an extent are no list",
+        "CMP-4",
+        ("CMP-4", "extents", "conversation c, summary s1: files [[, expected"),
+        "UPDATE extents SET files = '[[' WHERE summary = 's1'",
     ),
     # Entries
     damage(

@@ -407,7 +407,7 @@ def test_lockstep_holds_while_the_environment_fails() -> None:
 def test_lockstep_finds_what_goes_wrong_and_shortens_it(
     storage: Callable[[], ToyStorage], clause: str
 ) -> None:
-    effort = Effort(examples=60, steps=30, seed=1)
+    effort = Effort(examples=400, steps=30, seed=1)
     found = lockstep(machine(), unreliable(storage, SYNCED), Scope(coins=2), effort)
     assert found.failure is not None
     assert found.failure.name.endswith(clause)
