@@ -52,12 +52,6 @@ class Chunk(Struct, frozen=True):
         ]
         return source_of(blocks)
 
-    def is_of(self, window: Window) -> bool:
-        """Tell whether these are the items that the list has there."""
-        rows = window.rows[self.span.first : self.span.last]
-        listed = [(row.message, row.summary) for row in rows]
-        return listed == [(one.message, one.summary) for one in self.sources]
-
     @property
     def depth(self) -> int:
         """The depth of its summary."""

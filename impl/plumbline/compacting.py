@@ -28,7 +28,6 @@ from plumbline.sweeps import (
     sweep,
     sweep_until,
 )
-from plumbline.tokens import is_at
 from plumbline.window import Span, Window, read
 from plumbline_models.compaction import (
     CompactLeaf,
@@ -126,7 +125,7 @@ class _LiveRun(Run):
     def make(self, span: Span, *, condense: bool) -> Stop | None:
         """Summarise a chunk and commit, or return why not; what is stale is selected again."""
         chunk = read_chunk(self.db, self.event.conversation, self.window, span)
-        if not chunk.is_of(self.window):
+        if not _is_of(chunk, self.window):
             return self._again()
         made = self._asked(chunk, span, condense=condense)
         if isinstance(made, Abandoned):
@@ -189,7 +188,7 @@ class _LiveRun(Run):
         conversation, name = self.event.conversation, self.name()
         try:
             with transaction(self.db):
-                if not is_at(self.db, conversation, self.revision):
+                if not _is_at(self.db, conversation, self.revision):
                     chunk = self._found_again(chunk, kind)
                 record = put(self.db, conversation, self.window, chunk, kind, name, made)
         except BaseException:
@@ -215,3 +214,22 @@ class _LiveRun(Run):
         if span is None or again or refusal(self.window, span) is not None:
             raise _StaleError
         return Chunk(span, chunk.sources)
+
+
+def _is_at(db: apsw.Connection, conversation: ConversationId, revision: int) -> bool:
+    """Tell whether nothing has changed a context since this revision.
+
+    It writes, so it takes its turn among those that write, and is no reading.
+    """
+    db.execute(
+        "UPDATE conversations SET revision = revision WHERE conversation = ? AND revision = ?",
+        (conversation, revision),
+    )
+    return db.changes() == 1
+
+
+def _is_of(chunk: Chunk, window: Window) -> bool:
+    """Tell whether a chunk that was read is what the list has there."""
+    rows = window.rows[chunk.span.first : chunk.span.last]
+    listed = [(row.message, row.summary) for row in rows]
+    return listed == [(one.message, one.summary) for one in chunk.sources]

@@ -215,34 +215,17 @@ def compaction_case() -> Case[
     """Return compaction over SQLite, with the scopes of every profile."""
     scope, scripts = compaction.Scope, compaction.SCRIPTS
     short, long_first, long, vain = scripts[0], scripts[1], scripts[2], scripts[5]
-    few = (short, long_first)
-    alone = scope(rows="au", summaries=2)
-    beyond = scope(rows="lua", summaries=1)
-    pair = scope(rows="au", conversations=2, summaries=1, scripts=(short,), sweeps=False)
-    kinds = scope(rows="oeElu", whole=True, summaries=3, scripts=(short, long), host=False)
-    runs = scope(rows="lEllu", whole=True, summaries=3, scripts=(short,), host=False, sweeps=False)
-    deep = scope(
-        rows="llllu",
-        whole=True,
-        summaries=7,
-        scripts=(short,),
-        host=False,
-        sweeps=False,
-        refusals=False,
-    )
-    sweeps = scope(rows="llllu", whole=True, summaries=1, host=False, refusals=False)
     mixed = scope(
         rows="lafcu", whole=True, summaries=1, scripts=(short, long, vain), refusals=False
     )
     three = scope(rows="aau", summaries=2)
-    appended = scope(rows="a", appends=2, summaries=1, scripts=few)
-    twice = scope(rows="llu", whole=True, summaries=2, scripts=(short,), host=False, refusals=False)
-    own = (alone, beyond, pair, kinds, runs, deep, sweeps, twice, appended)
     apart = scope(
         rows="lEllua", whole=True, summaries=3, scripts=(short,), host=False, sweeps=False
     )
     meeting = scope(rows="aau", conversations=2, summaries=2, appends=1, scripts=(short,))
-    least = scope(rows="aau", whole=True, summaries=2, scripts=few, refusals=False)
+    least = scope(rows="aau", whole=True, summaries=2, scripts=(short, long_first), refusals=False)
+    usual, odd = _usual_scopes(), _odd_scopes()
+    own = (*usual, *odd)
     return Case(
         machine=compaction.machine(),
         rule_sets={rules.name: _compaction_machine(rules) for rules in compaction.RULE_SETS},
@@ -265,8 +248,77 @@ def compaction_case() -> Case[
             *interleaved_builds(compaction_case, sqlite_compaction.PROGRAM),
             *faulted_builds(compaction_case, sqlite_compaction.PROGRAM, ledger=True),
         ),
-        mutants=mutants("compaction", _compaction_case_of, (least, kinds)),
+        mutants=mutants("compaction", _compaction_case_of, (*usual[3:], *odd, least)),
         variants=COMPACTION_VARIANTS,
+    )
+
+
+def _usual_scopes() -> tuple[compaction.Scope, ...]:
+    """Return scopes of compaction under settings that make every kind of pass."""
+    scope, scripts = compaction.Scope, compaction.SCRIPTS
+    short, long_first, long = scripts[:3]
+    alone = scope(rows="au", summaries=2)
+    return (
+        alone,
+        scope(rows="lua", summaries=1),
+        scope(rows="au", conversations=2, summaries=1, scripts=(short,), sweeps=False),
+        scope(rows="oeElu", whole=True, summaries=3, scripts=(short, long), host=False),
+        scope(rows="lEllu", whole=True, summaries=3, scripts=(short,), host=False, sweeps=False),
+        scope(
+            rows="llllu",
+            whole=True,
+            summaries=7,
+            scripts=(short,),
+            host=False,
+            sweeps=False,
+            refusals=False,
+        ),
+        scope(rows="llllu", whole=True, summaries=1, host=False, refusals=False),
+        scope(rows="llu", whole=True, summaries=2, scripts=(short,), host=False, refusals=False),
+        scope(rows="a", appends=2, summaries=1, scripts=(short, long_first)),
+    )
+
+
+def _odd_scopes() -> tuple[compaction.Scope, ...]:
+    """Return scopes under settings in which one bound or another decides."""
+    scripts = compaction.SCRIPTS
+    short, long, vain = scripts[0], scripts[2], scripts[5]
+    small = compaction.SMALL
+    empty = compaction.Scope(whole=True, host=False, refusals=False, scripts=(short,), summaries=1)
+    tails = (
+        replace(small, fresh_tail=3, fresh_tail_tokens=9),
+        replace(small, fresh_tail=2),
+        replace(small, fresh_tail=9),
+        replace(small, fresh_tail=0),
+    )
+    one_pass = replace(small, passes=1)
+    return (
+        replace(empty, rows="aalaa", settings=tails),
+        replace(empty, rows="lu", conversations=2, summaries=2),
+        replace(
+            empty,
+            rows="llllu",
+            summaries=5,
+            settings=(replace(small, depth=None, passes=9, calls=40),),
+        ),
+        replace(
+            empty, rows="llllu", summaries=4, settings=(replace(small, depth=0, leaf_fanout=3),)
+        ),
+        replace(empty, rows="llu", summaries=3, settings=(replace(small, leaf_chunk=50),)),
+        replace(empty, rows="aazau", settings=(replace(small, leaf_chunk=8),)),
+        replace(
+            empty,
+            rows="lllu",
+            scripts=(short, long),
+            settings=(one_pass, replace(one_pass, rounds=3)),
+        ),
+        replace(
+            empty,
+            rows="Elau",
+            summaries=2,
+            scripts=(short, vain),
+            settings=(small, replace(small, fallback_cap=1)),
+        ),
     )
 
 

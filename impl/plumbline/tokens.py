@@ -156,18 +156,6 @@ def move(
     return after - added + removed, after
 
 
-def is_at(db: apsw.Connection, conversation: ConversationId, revision: int) -> bool:
-    """Tell whether nothing changed a context since this revision, and keep others out from here on.
-
-    It writes, so that it takes its turn among those that write. Raises nothing when it is not so.
-    """
-    db.execute(
-        "UPDATE conversations SET revision = revision WHERE conversation = ? AND revision = ?",
-        (conversation, revision),
-    )
-    return db.changes() == 1
-
-
 def _total(db: apsw.Connection, conversation: ConversationId) -> int | None:
     total = db.execute(
         "SELECT tokens FROM conversations WHERE conversation = ?", (conversation,)

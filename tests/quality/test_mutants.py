@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from plumbline import database, ordinals, registry
 from plumbline.mutation import mutants as making
 from plumbline.mutation.loading import FUEL_STEPS, World, text_of
-from plumbline.registry import intake_case, ordinals_case, tokens_case
+from plumbline.registry import compaction_case, intake_case, ordinals_case, tokens_case
 from plumbline.screen import mutants_table
 from plumbline_models.ordinals import ConversationId, Open
 from plumbline_spec.case import Case, Equivalent, Plan
@@ -179,7 +179,13 @@ def test_the_unchanged_build_gets_a_tenth_of_the_steps_of_a_mutant() -> None:
 
 
 def test_most_mutants_of_every_machine_are_killed_by_the_engines_that_are_quick() -> None:
-    for found in (_judged(ordinals_case()), _judged(tokens_case()), _judged(intake_case())):
+    judged = (
+        _judged(ordinals_case()),
+        _judged(tokens_case()),
+        _judged(intake_case()),
+        _judged(compaction_case()),
+    )
+    for found in judged:
         assert len(found.fates) == FEW < found.every
         assert found.faults == ()
         assert found.per_cent >= MOST_PER_CENT, found.survivors
@@ -210,12 +216,12 @@ def test_a_proof_that_does_not_hold_is_noticed() -> None:
     case = tokens_case()
     mutants = case.mutants
     assert mutants is not None
-    killed = [one for one in mutants.every() if one.id == "tokens._posted python sign 1"]
+    killed = [one for one in mutants.every() if one.id == "tokens.move python sign 1"]
     claim = Equivalent(id=killed[0].id, change=killed[0].change, proof="It looks so.")
     wrong = replace(mutants, every=lambda: killed, equivalents=lambda: (claim,))
     found = judge_mutants(wrong, _sampling(1), silent, quickly)
     (fault,) = found.faults
-    assert fault.startswith("proven equivalent and killed by vectors: tokens._posted python sign 1")
+    assert fault.startswith("proven equivalent and killed by vectors: tokens.move python sign 1")
 
 
 # Proofs that are kept
@@ -226,6 +232,7 @@ def test_every_proof_that_is_kept_is_of_a_mutant_that_is_made() -> None:
     changes |= _changes_of(ordinals_case())
     changes |= _changes_of(tokens_case())
     changes |= _changes_of(intake_case())
+    changes |= _changes_of(compaction_case())
     kept = making.equivalents()
     assert {one.id: one.change for one in kept} == {one.id: changes.get(one.id) for one in kept}
     assert len({one.id for one in kept}) == len(kept)

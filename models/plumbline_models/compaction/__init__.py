@@ -24,7 +24,7 @@ from msgspec import Struct
 
 from plumbline_models import contract, intake, ordinals
 from plumbline_models.compaction.clauses import clauses
-from plumbline_models.compaction.scope import SCRIPTS, Scope, choices, in_scope
+from plumbline_models.compaction.scope import SCRIPTS, SMALL, Scope, choices, in_scope
 from plumbline_models.compaction.transitions import step
 from plumbline_models.compaction.values import (
     SPEC,
@@ -56,6 +56,7 @@ __all__ = [
     "PAIRS",
     "RULE_SETS",
     "SCRIPTS",
+    "SMALL",
     "SPEC",
     "Commit",
     "Committed",

@@ -71,8 +71,8 @@ class Scope(Struct, frozen=True, kw_only=True):
     conversations: int = 1
     rows: str = ""
     """What is said, row by row: ``u`` by a user, ``a`` by the assistant, ``l`` at length, ``o`` in
-    a token, ``e`` nothing, ``E`` nothing that counts as much as a chunk, ``c`` in CJK and at no
-    known time, ``f`` naming a file."""
+    a token, ``z`` nothing, ``e`` nothing that counts, ``E`` nothing that counts as much as a chunk,
+    ``c`` in CJK and at no known time, ``f`` naming a file."""
     whole: bool = False
     """Whether they all come at once, or one by one as well."""
     appends: int = 0
@@ -112,6 +112,7 @@ def in_scope(state: State, scope: Scope) -> Iterator[Event]:
 def row(here: ConversationId, number: int, kind: str) -> Row:
     """Return row ``number`` of a chat; ``Scope.rows`` says what kinds there are."""
     text = {
+        "z": "",
         "e": "",
         "E": "",
         "o": "ok",
@@ -251,6 +252,9 @@ def _sweeps(state: State, here: ConversationId, scope: Scope) -> Iterator[Event]
             yield from (
                 replace(sweep, script=script, budget=budget) for budget in (total, 2 * total)
             )
+            exact = replace(settings, threshold_percent=50)
+            yield replace(leaf, script=script, budget=2 * total, settings=exact)
+            yield replace(sweep, script=script, budget=2 * total, settings=exact)
             yield replace(leaf, script=script, budget=2 * total)
             yield replace(leaf, script=script, budget=2 * total, force=True)
             yield replace(sweep, script=script, settings=hurried)
