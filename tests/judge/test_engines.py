@@ -33,6 +33,7 @@ from plumbline_spec.toy import (
     machine,
 )
 from plumbline_spec.traces import read, write
+from plumbline_spec.vectors import goals_of
 from tests.judge.hosts import (
     SCOPE,
     Busy,
@@ -161,6 +162,25 @@ def test_what_no_scope_reaches_is_broken() -> None:
     assert "never enabled: Clear" in report.details
     assert "never exercised: Deposit, Deposited" in report.details
     assert "idle clause: TOY-3" in report.details
+
+
+def test_a_refusal_of_the_machine_below_is_exercised_there() -> None:
+    """It is missing here and no fault, nor is it a goal of vectors."""
+    pair = ("Deposit", "Deposited")
+    above = replace(machine(), inherited_pairs=(pair,))
+    report = explored(above, [Scope(coins=0)])
+    assert "never exercised: Deposit, Deposited" not in report.details
+    assert "never reached: TOY-4" in report.details
+    assert ("pair", *pair) in goals_of(machine(), ())
+    assert goals_of(machine(), ()) - goals_of(above, ()) == {("pair", *pair)}
+
+
+def test_drawn_histories_begin_in_a_scope_of_their_own(toy_spec: Path) -> None:
+    plan = plan_in(toy_spec)
+    first = toy.case().scopes[plan.profile.name].descend[0]
+    assert toy.case().opening_of(plan.profile) == first
+    other = Scope(coins=1)
+    assert replace(toy.case(), opening=other).opening_of(plan.profile) == other
 
 
 def test_what_one_of_several_scopes_reaches_is_reached() -> None:
