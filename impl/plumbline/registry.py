@@ -289,6 +289,7 @@ def _odd_scopes() -> tuple[compaction.Scope, ...]:
     empty = compaction.Scope(whole=True, host=False, refusals=False, scripts=(short,), summaries=1)
     tails = (
         replace(small, fresh_tail=3, fresh_tail_tokens=9),
+        replace(small, fresh_tail=3, fresh_tail_tokens=8),
         replace(small, fresh_tail=2),
         replace(small, fresh_tail=9),
         replace(small, fresh_tail=0),
@@ -296,6 +297,9 @@ def _odd_scopes() -> tuple[compaction.Scope, ...]:
     one_pass = replace(small, passes=1)
     return (
         replace(empty, rows="aalaa", settings=tails),
+        replace(empty, rows="alau", settings=tails),
+        replace(empty, rows="aal", settings=tails),
+        replace(empty, rows="oou", scripts=(long,)),
         replace(empty, rows="lu", conversations=2, summaries=2),
         replace(
             empty,
@@ -306,7 +310,12 @@ def _odd_scopes() -> tuple[compaction.Scope, ...]:
         replace(
             empty, rows="llllu", summaries=4, settings=(replace(small, depth=0, leaf_fanout=3),)
         ),
-        replace(empty, rows="llu", summaries=3, settings=(replace(small, leaf_chunk=50),)),
+        replace(
+            empty,
+            rows="llllu",
+            summaries=3,
+            settings=(replace(small, leaf_chunk=50), replace(small, leaf_chunk=40)),
+        ),
         replace(empty, rows="aazau", settings=(replace(small, leaf_chunk=8),)),
         replace(
             empty,
@@ -318,9 +327,10 @@ def _odd_scopes() -> tuple[compaction.Scope, ...]:
             empty,
             rows="Elau",
             summaries=2,
-            scripts=(short, vain),
+            scripts=(short, long, vain),
             settings=(small, replace(small, fallback_cap=1)),
         ),
+        replace(empty, rows="zlEu", summaries=2, scripts=(long, vain)),
     )
 
 

@@ -226,7 +226,7 @@ def sweep_until(run: Run, event: SweepUntil) -> Swept:
         before = len(run.passes)
         stop = run.round(event.target, hard=True)
         rounds += len(run.passes) > before
-        if stop is not Stop.BOUND_REACHED or len(run.passes) == before:
+        if stop is not Stop.BOUND_REACHED:
             break
     if run.total > event.target:
         run.last_resort()

@@ -128,7 +128,7 @@ def sweep_until(rules: Rules, state: State, event: SweepUntil) -> tuple[State, O
         before = len(run.passes)
         run = _round(rules, replace(run, stop=None), event, plan, event.target)
         rounds += len(run.passes) > before
-        if run.stop is not Stop.BOUND_REACHED or len(run.passes) == before:
+        if run.stop is not Stop.BOUND_REACHED:
             break
     if rules.last_resort and total(run.state, event.conversation) > event.target:
         run = _last_resort(rules, run, event)
