@@ -169,6 +169,29 @@ def test_the_length_of_a_list_does_not_make_a_pass_write_more() -> None:
     assert written(100) == written(2_000)
 
 
+def test_more_than_a_thousand_summaries_are_all_seen() -> None:
+    """Released ports lose sight of what is beyond the first hundred or thousand."""
+    count = 1_100
+    with hosting(*chat(count + 1, size=16)) as host:
+        for number in range(1, count + 1):
+            host.step(
+                tokens.Replace(
+                    conversation=C,
+                    summary=SummaryId(f"s{number:04}"),
+                    text="xx",
+                    items=(ordinals.MessageItem(id=MessageId(f"m{number}")),),
+                )
+            )
+        settings = replace(SMALL, leaf_chunk=8_000, fresh_tail=1, passes=9, calls=40)
+        found = host.step(compaction.Select(conversation=C, settings=settings, condense=True))
+        assert isinstance(found, compaction.Selected)
+        assert len(found.items) == count
+        swept = host.step(replace(sweeping(settings), script=(Text(text="in short"),)))
+        assert isinstance(swept, Swept)
+        assert [len(one.sources) for one in swept.passes] == [count]
+        assert host.observe().extents[0].descendants == count
+
+
 # Revisions and requests
 
 
