@@ -343,25 +343,6 @@ def test_without_interference_a_live_sweep_is_the_event(
     assert found.passes == expected.passes
 
 
-MEANWHILE: dict[str, Callable[[World, int], Event | None]] = {
-    "an append": lambda _world, number: tokens.Append(
-        conversation=C, messages=(tokens.Draft(id=MessageId(f"late{number}"), text="x" * 40),)
-    ),
-    "a second compactor": lambda *now: _other(*now),  # noqa: PLW0108 - defined below
-    "a prune": lambda _world, number: (
-        ordinals.Prune(conversation=C, retain_depth=0) if number == 0 else None
-    ),
-    "a rollback": lambda world, _number: (
-        ordinals.RollBack(conversation=C, summary=world.passes[-1].summary)
-        if len(world.passes) == 1
-        else None
-    ),
-    "a forgotten message": lambda _world, number: (
-        ordinals.Forget(conversation=C, messages=(MessageId("c/1"),)) if number == 0 else None
-    ),
-}
-
-
 def _other(world: World, number: int) -> Event | None:
     """Return the commit of what the first compactor has just selected."""
     if number > 1:
@@ -377,6 +358,25 @@ def _other(world: World, number: int) -> Event | None:
         summary=SummaryId(f"other{number}"),
         answers=(Text(text="by another"),),
     )
+
+
+MEANWHILE: dict[str, Callable[[World, int], Event | None]] = {
+    "an append": lambda _world, number: tokens.Append(
+        conversation=C, messages=(tokens.Draft(id=MessageId(f"late{number}"), text="x" * 40),)
+    ),
+    "a second compactor": _other,
+    "a prune": lambda _world, number: (
+        ordinals.Prune(conversation=C, retain_depth=0) if number == 0 else None
+    ),
+    "a rollback": lambda world, _number: (
+        ordinals.RollBack(conversation=C, summary=world.passes[-1].summary)
+        if len(world.passes) == 1
+        else None
+    ),
+    "a forgotten message": lambda _world, number: (
+        ordinals.Forget(conversation=C, messages=(MessageId("c/1"),)) if number == 0 else None
+    ),
+}
 
 
 @pytest.mark.parametrize("what", MEANWHILE)
