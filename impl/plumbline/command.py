@@ -117,17 +117,19 @@ cli.add_command(ingest)
     type=click.Path(path_type=Path),
     help="Hold ordinals to a history made of this agent transcript (JSON Lines) instead.",
 )
+@click.option("--rules", help="Find every clause that this rule set or variant breaks instead.")
 @click.option(
     "--jobs", type=click.IntRange(1, 2), default=2, show_default=True, help="Worker processes."
 )
 @as_json
-def check(
+def check(  # noqa: PLR0913 - one parameter for each option
     machines: tuple[str, ...],
     engines: tuple[str, ...],
     profile: str,
     seed: int,
     out: Path | None,
     transcript: Path | None,
+    rules: str | None,
     jobs: int,
     *,
     json: bool,
@@ -141,6 +143,8 @@ def check(
     if transcript is not None:
         _check_transcript(machines, transcript, seed, out, json=json)
         return
+    if rules is not None:
+        _check_rules(machines, rules, profile, json=json)
     options = Options(
         machines=machines,
         engines=engines,
@@ -173,6 +177,19 @@ def _check_transcript(
     else:
         show_engine(report)
     sys.exit(code_of(report.verdict))
+
+
+def _check_rules(machines: tuple[str, ...], rules: str, profile: str, *, json: bool) -> None:
+    """Report each clause that a rule set breaks, with its shortest trace, and end."""
+    from plumbline.registry import chosen
+    from plumbline.screen import following
+
+    if len(machines) != 1:
+        raise UnusableInput("--rules is about the rule sets of one machine; name one")
+    (one,) = chosen(machines)
+    with following() as told:
+        report = one.broken_by(rules, profile, lambda said: told(one.name, "rules", said))
+    _end(report, json=json)
 
 
 @cli.command()

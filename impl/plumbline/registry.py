@@ -229,7 +229,7 @@ def compaction_case() -> Case[
     return Case(
         machine=compaction.machine(),
         rule_sets={rules.name: _compaction_machine(rules) for rules in compaction.RULE_SETS},
-        different_rule_sets=(("SPEC", "TAIL_ALONE"), ("SPEC", "FIRST_RUN_ONLY")),
+        different_rule_sets=(("SPEC", "TAIL_ALONE"), ("SPEC", "FIRST_RUN_ONLY"), ("SPEC", "PR295")),
         scopes={
             "quick": Scopes(
                 explore=(*own, mixed), descend=(*usual[:2], *usual[3:], *odd), diff=apart

@@ -123,9 +123,13 @@ class Case(Struct, Generic[S, E, O, C], frozen=True, kw_only=True):
         return self.scopes[profile.name].descend[0] if self.opening is None else self.opening
 
     def rules(self, name: str) -> Machine[S, E, O, C]:
-        """Return the machine under a rule set or a variant. Raises ``UnusableInput``."""
-        if name in self.rule_sets:
-            return self.rule_sets[name]()
+        """Return the machine under a rule set or a variant. Raises ``UnusableInput``.
+
+        Rule sets are found whatever the case of their letters is.
+        """
+        for known, made in self.rule_sets.items():
+            if known.casefold() == name.casefold():
+                return made()
         for variant in self.variants:
             if variant.name == name:
                 return variant.machine()

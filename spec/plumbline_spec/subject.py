@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from plumbline_models.contract import Clause, SometimesClause, StateClause
 from plumbline_spec import engines
+from plumbline_spec.breaking import every_broken
 from plumbline_spec.brief import brief
 from plumbline_spec.case import Case, Plan
 from plumbline_spec.clause_table import Progress
@@ -82,6 +83,8 @@ class Subject(Struct, frozen=True, kw_only=True):
     replay: Callable[[Path], list[Replayed]]
     explored: Callable[[str, str, int, Progress], EngineReport]
     """Explore a rule set or a variant in the scopes of a profile, up to a number of states."""
+    broken_by: Callable[[str, str, Progress], EngineReport]
+    """Find every clause that a rule set or a variant breaks in the scopes of a profile."""
     generate: Callable[[Plan, Progress], list[Generated]]
     """Make the machine's schema, variant traces and vectors afresh."""
 
@@ -104,6 +107,7 @@ def subject(case: Case[S, E, O, C]) -> Subject:
         explored=lambda rules, profile, most, progress: _explored(
             case, rules, profile, most, progress
         ),
+        broken_by=lambda rules, profile, progress: _broken_by(case, rules, profile, progress),
         generate=lambda plan, progress: _generate(case, plan, progress),
     )
 
@@ -206,6 +210,13 @@ def _explored(
     return engines.explored(
         case.rules(rules), scopes, max_states=most, without=granted, progress=progress
     )
+
+
+def _broken_by(
+    case: Case[S, E, O, C], rules: str, profile: str, progress: Progress
+) -> EngineReport:
+    scopes, granted = _scopes(case, rules, case.scopes[profile].explore)
+    return every_broken(case.rules(rules), scopes, without=granted, progress=progress)
 
 
 def _scopes(

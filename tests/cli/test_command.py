@@ -201,6 +201,24 @@ def test_explore_of_a_variant_shows_the_clause_its_witness_and_the_trace(run: Ru
     assert "Replaced" in ran.out
 
 
+def test_check_of_a_rule_set_shows_every_clause_that_it_breaks(run: Run) -> None:
+    ran = run("check", "ordinals", "--rules", "pr295")
+    assert ran.code == 1
+    assert "clauses broken by PR295" in ran.out
+    document = msgspec.json.decode(run("check", "ordinals", "--rules", "PR295", "--json").out)
+    named = {name for one in document["findings"] for name in one["name"].split(", ")}
+    assert named == set(document["clauses"])
+    assert len(named) > 3
+    assert all(one["rows"] for one in document["findings"])
+
+
+def test_check_of_the_specification_breaks_nothing(run: Run) -> None:
+    ran = run("check", "tokens", "--rules", "SPEC")
+    assert (ran.code, "0 clauses broken by SPEC" in ran.out) == (0, True)
+    ran = run("check", "--rules", "SPEC")
+    assert (ran.code, "name one" in ran.err) == (2, True)
+
+
 def test_explore_that_reaches_its_bound_could_not_finish(run: Run) -> None:
     ran = run("explore", "ordinals", "--max-states", "10", "--json")
     assert ran.code == 4

@@ -95,8 +95,17 @@ RULE_SETS = (
     SPEC,
     Rules(name="TAIL_ALONE", newest_user=False),
     Rules(name="FIRST_RUN_ONLY", later_runs=False),
+    Rules(
+        name="PR295",
+        stale_check=False,
+        tested=False,
+        newest_user=False,
+        skips_empty=False,
+        later_runs=False,
+        last_resort=False,
+    ),
 )
-"""The specification, and decisions of releases that it does not share."""
+"""The specification, and decisions that it does not share with releases: one by one, and all."""
 
 
 class Record(Struct, frozen=True, kw_only=True):
