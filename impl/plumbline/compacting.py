@@ -16,7 +16,6 @@ from time import monotonic
 import apsw
 
 from plumbline.chunk import Chunk, lengths, put, read_chunk
-from plumbline.compaction import refusal
 from plumbline.context_cache import ContextCache, Kept
 from plumbline.database import snapshot, transaction
 from plumbline.sweeps import (
@@ -47,8 +46,6 @@ from plumbline_models.decisions.escalation import (
 )
 from plumbline_models.ordinals import ConversationId
 
-MOST_STALE = 8
-"""Passes in a row that others made stale, after which a sweep gives up."""
 MILLISECONDS = 1_000
 
 Summariser = Callable[[str, Call, tuple[str, ...]], Answer]
@@ -81,9 +78,9 @@ class Engine:
                     return None
                 kept = self.cache.get(
                     event.conversation,
-                    lambda: Kept(found.revision, read(self.db, event.conversation)),
+                    lambda: Kept(found.revision, found.total, read(self.db, event.conversation)),
                 )
-            run = _LiveRun(self, event, found.total, found.names, kept, told)
+            run = _LiveRun(self, event, found.names, kept, told)
             match event:
                 case CompactLeaf(settings=settings, budget=budget):
                     threshold = budget * settings.threshold_percent // 100
@@ -95,12 +92,13 @@ class Engine:
                     return sweep_until(run, event)
 
     def read(self, conversation: ConversationId) -> Kept:
-        """Return the list of a conversation and its revision, as of one moment."""
-        revision = self.db.execute(
-            "SELECT revision FROM conversations WHERE conversation = ?", (conversation,)
-        ).get
+        """Return the list of a conversation, its revision and its total, as of one moment."""
+        (revision, total), *_ = self.db.execute(
+            "SELECT revision, tokens FROM conversations WHERE conversation = ?", (conversation,)
+        )
         assert isinstance(revision, int)
-        return Kept(revision, read(self.db, conversation))
+        assert isinstance(total, int)
+        return Kept(revision, total, read(self.db, conversation))
 
 
 class _LiveRun(Run):
@@ -110,15 +108,14 @@ class _LiveRun(Run):
         self,
         engine: Engine,
         event: Event,
-        total: int,
         names: set[str],
         kept: Kept,
         told: Told,
     ) -> None:
-        super().__init__(engine.db, event, total, names, Window(list(kept.rows), event.settings))
+        window = Window(list(kept.rows), event.settings)
+        super().__init__(engine.db, event, kept.total, names, window, lambda _other: None)
         self.engine, self.told = engine, told
         self.revision = kept.revision
-        self.stale = 0
         self.texts = dict[str, str]()
         """Of the summaries that this sweep made."""
 
@@ -129,27 +126,32 @@ class _LiveRun(Run):
             return self._again()
         made = self._asked(chunk, span, condense=condense)
         if isinstance(made, Abandoned):
+            self._look_again()
             return STOPS[made.failure]
         try:
             self.put(chunk, Kind.CONDENSED if condense else Kind.LEAF, made)
         except _StaleError:
-            return self._again()
-        self.stale = 0
+            return self.selected_in_vain()
         return None
 
     def _again(self) -> Stop | None:
         """Read the list again, or give up when others come first again and again."""
-        self.stale += 1
-        if self.stale >= MOST_STALE:
-            return Stop.STALE
         self.engine.cache.stale(self.event.conversation)
         with snapshot(self.db):
             self._hold(self.engine.read(self.event.conversation))
-        return None
+        return self.selected_in_vain()
+
+    def _look_again(self) -> None:
+        """Read the list again if others changed it, to say what is stored."""
+        with snapshot(self.db):
+            found = begin(self.db, self.event.conversation, self.event.summary)
+            if found is not None and found.revision != self.revision:
+                self.engine.cache.stale(self.event.conversation)
+                self._hold(self.engine.read(self.event.conversation))
 
     def _hold(self, kept: Kept) -> None:
         self.window = Window(list(kept.rows), self.event.settings)
-        self.revision = kept.revision
+        self.revision, self.total = kept.revision, kept.total
 
     def _asked(self, chunk: Chunk, span: Span, *, condense: bool) -> Summarised | Abandoned:
         """Ask the summariser as often as it takes; nothing is held meanwhile."""
@@ -175,31 +177,35 @@ class _LiveRun(Run):
 
     def last_resort(self) -> None:
         """Put one cut text in the place of all that is not protected, as it is then."""
-        while self.stale < MOST_STALE:
+        stop: Stop | None = None
+        assert isinstance(self.event, SweepUntil)
+        while stop is None and self.total > self.event.target:
             try:
                 super().last_resort()
             except _StaleError:
-                self._again()
+                stop = self.selected_in_vain()
             else:
                 return
 
     def put(self, chunk: Chunk, kind: Kind, made: Summarised) -> None:
         """Replace a chunk in a transaction of its own. Raises when it is stale."""
-        conversation, name = self.event.conversation, self.name()
+        conversation = self.event.conversation
         try:
             with transaction(self.db):
                 if not _is_at(self.db, conversation, self.revision):
                     chunk = self._found_again(chunk, kind)
+                name = self.name()
                 record = put(self.db, conversation, self.window, chunk, kind, name, made)
         except BaseException:
             # The list may be as it would be after a commit that did not happen.
             self.engine.cache.stale(conversation)
             raise
         self.revision += 1
-        self.engine.cache.committed(conversation, Kept(self.revision, self.window.rows))
+        self.total, self.stale = record.after, 0
+        kept = Kept(self.revision, self.total, self.window.rows)
+        self.engine.cache.committed(conversation, kept)
         self.texts[name] = made.text
         self.passes.append(record)
-        self.total = record.after
         self.told(record)
 
     def _found_again(self, chunk: Chunk, kind: Kind) -> Chunk:
@@ -211,7 +217,7 @@ class _LiveRun(Run):
         self._hold(self.engine.read(self.event.conversation))
         span = self.window.found(items)
         again = kind in {Kind.WRAP, Kind.PREFIX}
-        if span is None or again or refusal(self.window, span) is not None:
+        if span is None or again or self.window.refusal(span) is not None:
             raise _StaleError
         return Chunk(span, chunk.sources)
 

@@ -19,7 +19,7 @@ from plumbline.chunk import extent_of, lengths, put, put_extent, read_chunk, rea
 from plumbline.damaged import as_number, as_text, every_row
 from plumbline.sqlite_host import Program
 from plumbline.sweeps import Run, begin, compact_leaf, sweep, sweep_until
-from plumbline.window import LEAST, Span, Window, read
+from plumbline.window import Window, read
 from plumbline_models.compaction import (
     Commit,
     Committed,
@@ -115,7 +115,7 @@ def _commit(db: apsw.Connection, event: Commit) -> Outcome:
     span = window.found(event.items)
     if span is None:
         return Refused(reason=Reason.STALE)
-    reason = refusal(window, span)
+    reason = window.refusal(span)
     if reason is not None:
         return Refused(reason=reason)
     condense = window.rows[span.first].depth is not None
@@ -138,23 +138,12 @@ _REASONS = {
 }
 
 
-def refusal(window: Window, span: Span) -> Reason | None:
-    """Return why items that stand in the context cannot be replaced; None when they can."""
-    if not window.is_even(span):
-        return Reason.UNEVEN
-    if span.last > window.boundary:
-        return Reason.PROTECTED
-    if not window.says(span):
-        return Reason.EMPTY_SOURCE
-    return Reason.NO_PROGRESS if span.tokens < LEAST else None
-
-
 def _sweep(db: apsw.Connection, event: CompactLeaf | Sweep | SweepUntil) -> Outcome:
     found = begin(db, event.conversation, event.summary)
     if found is None:
         return _UNKNOWN
     window = Window(read(db, event.conversation), event.settings)
-    run = Run(db, event, found.total, found.names, window)
+    run = Run(db, event, found.total, found.names, window, lambda other: apply(db, other))
     match event:
         case CompactLeaf():
             return compact_leaf(run, event, _threshold(event))

@@ -19,9 +19,10 @@ from plumbline_models.ordinals import ConversationId
 
 
 class Kept(Struct, frozen=True):
-    """A list, and the revision of its conversation when it was read."""
+    """A list, and the revision and the total of its conversation when it was read."""
 
     revision: int
+    total: int
     rows: list[Standing]
 
 

@@ -278,6 +278,16 @@ def _usual_scopes() -> tuple[compaction.Scope, ...]:
         scope(rows="llllu", whole=True, summaries=1, host=False, refusals=False),
         scope(rows="llu", whole=True, summaries=2, scripts=(short,), host=False, refusals=False),
         scope(rows="a", appends=2, summaries=1, scripts=(short, long_first)),
+        scope(
+            rows="lau",
+            whole=True,
+            summaries=2,
+            scripts=(short,),
+            sweeps=False,
+            host=False,
+            refusals=False,
+            meanwhile=True,
+        ),
     )
 
 

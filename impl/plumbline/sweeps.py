@@ -10,9 +10,10 @@ import msgspec
 from msgspec import Struct
 
 from plumbline.chunk import Chunk, lengths, put, read_chunk
-from plumbline.window import Span, Window
+from plumbline.window import Span, Window, read
 from plumbline_models.compaction import (
     CompactLeaf,
+    Interference,
     Kind,
     Pass,
     Stop,
@@ -41,6 +42,8 @@ STOPS = {
 
 Event = CompactLeaf | Sweep | SweepUntil
 Find = Callable[[], Span | None]
+Host = Callable[[Interference], object]
+"""Applies an event of the host in the open transaction."""
 
 
 class Beginning(Struct, frozen=True, kw_only=True):
@@ -83,12 +86,21 @@ class Run:
     """
 
     def __init__(
-        self, db: apsw.Connection, event: Event, total: int, names: set[str], window: Window
+        self,
+        db: apsw.Connection,
+        event: Event,
+        total: int,
+        names: set[str],
+        window: Window,
+        host: Host,
     ) -> None:
         self.db, self.event, self.names, self.window = db, event, names, window
+        self.host = host
         self.before = self.total = total
         self.passes = list[Pass]()
-        self.calls = self.took = self.number = 0
+        self.calls = self.took = self.number = self.stale = 0
+        """``stale`` counts the selections since the last pass that others made stale."""
+        self._waiting = sorted(event.meanwhile, key=lambda one: one.call)
 
     def either(self, *, hard: bool) -> Span | None:
         """Return messages while there are any to take, and summaries then."""
@@ -106,6 +118,13 @@ class Run:
         condense = self.window.rows[span.first].depth is not None
         return self.make(span, condense=condense)
 
+    def attempt_anew(self, find: Find) -> Stop | None:
+        """Make one pass, selected anew for as long as others make it stale."""
+        stop = self.attempt(find, self.event.settings.passes)
+        while stop is None and self.stale:
+            stop = self.attempt(find, self.event.settings.passes)
+        return stop
+
     def make(self, span: Span, *, condense: bool) -> Stop | None:
         """Summarise a chunk and put the summary in its place, or return why not."""
         chunk = read_chunk(self.db, self.event.conversation, self.window, span)
@@ -113,10 +132,36 @@ class Run:
         made, took = conducted(chunk.text, span.tokens, budget, self._answers())
         self.calls += made.calls
         self.took += took
+        items = self.window.items(span)
+        interfered = self._meanwhile()
         if isinstance(made, Abandoned):
             return STOPS[made.failure]
+        if interfered:
+            found = self.window.found(items)
+            if found is None or self.window.refusal(found) is not None:
+                return self.selected_in_vain()
+            chunk = Chunk(found, chunk.sources)
         self.put(chunk, Kind.CONDENSED if condense else Kind.LEAF, made)
         return None
+
+    def selected_in_vain(self) -> Stop | None:
+        """Count a selection that others made stale; give up when there were too many in a row."""
+        self.stale += 1
+        return Stop.STALE if self.stale >= self.event.settings.stale else None
+
+    def _meanwhile(self) -> bool:
+        """Let others do what they do during the calls so far; if they do, read the list again."""
+        interfered = False
+        while self._waiting and self._waiting[0].call <= self.calls:
+            self.host(self._waiting.pop(0).event)
+            interfered = True
+        if interfered:
+            found = begin(self.db, self.event.conversation, self.event.summary)
+            assert found is not None
+            self.total, self.names = found.total, found.names
+            rows = read(self.db, self.event.conversation)
+            self.window = Window(rows, self.event.settings)
+        return interfered
 
     def _answers(self) -> Iterator[Answer]:
         """Yield what the summariser answers from the next call on."""
@@ -137,7 +182,7 @@ class Run:
         name = self.name()
         made_pass = put(self.db, self.event.conversation, self.window, chunk, kind, name, made)
         self.passes.append(made_pass)
-        self.total = made_pass.after
+        self.total, self.stale = made_pass.after, 0
 
     def round(self, target: int | None, *, hard: bool) -> Stop:
         """Make passes until there is a reason to stop; with a target of None, none is enough."""
@@ -198,12 +243,12 @@ def sweep(run: Run, event: Sweep, threshold: int) -> Swept:
 
 def compact_leaf(run: Run, event: CompactLeaf, threshold: int) -> Swept:
     """Make one leaf pass where it is due, then at most one condensed pass for each depth."""
-    settings, window, depth = event.settings, run.window, 0
+    settings, depth = event.settings, 0
     stop: Stop | None = None
-    if event.force or run.total > threshold or window.raw >= settings.leaf_chunk:
-        stop = run.attempt(window.leaf, settings.passes)
+    if event.force or run.total > threshold or run.window.raw >= settings.leaf_chunk:
+        stop = run.attempt_anew(lambda: run.window.leaf())  # noqa: PLW0108 - of the list as it is then
         while stop is None and (settings.depth is None or depth < settings.depth):
-            stop = run.attempt(_at(window, depth), settings.passes)
+            stop = run.attempt_anew(_at(run, depth))
             depth += 1
     if stop in {None, Stop.NOTHING_TO_COMPACT}:
         if run.total <= threshold:
@@ -215,8 +260,8 @@ def compact_leaf(run: Run, event: CompactLeaf, threshold: int) -> Swept:
     return run.swept(stop, min(1, len(run.passes)))
 
 
-def _at(window: Window, depth: int) -> Find:
-    return lambda: window.at_depth(depth, window.fanout(depth))
+def _at(run: Run, depth: int) -> Find:
+    return lambda: run.window.at_depth(depth, run.window.fanout(depth))
 
 
 def sweep_until(run: Run, event: SweepUntil) -> Swept:

@@ -5,7 +5,7 @@ Chapter ``spec/compaction.md``, "Selection"; must match ``plumbline_models.compa
 Theory of operation. One query brings the list with its stored counts and no text. The boundary of
 what is protected is found once, from the newest entry backwards; every pass replaces entries before
 it and moves it by as many as it takes out. Messages are taken from the oldest on, so the search for
-the next chunk of them begins behind the last summary that was put. Nothing of this outlives the
+the next chunk of them begins where the last one was found. Nothing of this outlives the
 transaction, or the revision, that the list was read in.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import apsw
 from msgspec import Struct
 
-from plumbline_models.compaction import Settings
+from plumbline_models.compaction import Reason, Settings
 from plumbline_models.ordinals import (
     ConversationId,
     Item,
@@ -103,6 +103,7 @@ class Window:
         """Return the oldest chunk of messages that is fit."""
         for span in self._chunks(None, self._raw_from):
             if self._is_fit(span):
+                self._raw_from = span.first
                 return span
         return None
 
@@ -159,6 +160,16 @@ class Window:
         """Tell whether a chunk is of messages alone, or of summaries of one depth."""
         return len({row.depth for row in self.rows[span.first : span.last]}) == 1
 
+    def refusal(self, span: Span) -> Reason | None:
+        """Return why items that stand in the context cannot be replaced; None when they can."""
+        if not self.is_even(span):
+            return Reason.UNEVEN
+        if span.last > self.boundary:
+            return Reason.PROTECTED
+        if not self.says(span):
+            return Reason.EMPTY_SOURCE
+        return Reason.NO_PROGRESS if span.tokens < LEAST else None
+
     def items(self, span: Span) -> tuple[Item, ...]:
         """Return the items of a chunk, oldest first."""
         return tuple(row.item for row in self.rows[span.first : span.last])
@@ -175,11 +186,9 @@ class Window:
         """Put a summary in the place of a chunk."""
         at = self.rows[span.first].position
         row = Standing(at, None, summary, tokens, depth, user=False, says=says)
-        raw = self.rows[span.first].depth is None
         self.rows[span.first : span.last] = [row]
         self.boundary -= span.last - span.first - 1
-        if raw or span.first < self._raw_from:
-            self._raw_from = span.first
+        self._raw_from = min(self._raw_from, span.first)
 
     def _runs(self) -> Iterator[tuple[int, int]]:
         """Yield where runs of messages begin and end."""

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from plumbline import compaction as sqlite_compaction
-from plumbline.compacting import MOST_STALE, Engine, Summariser
+from plumbline.compacting import Engine, Summariser
 from plumbline.context_cache import ContextCache, Kept
 from plumbline.database import MEMORY, answered, open_database
 from plumbline.registry import compaction_case
@@ -343,6 +343,48 @@ def test_without_interference_a_live_sweep_is_the_event(
     assert found.passes == expected.passes
 
 
+def interfering(db: apsw.Connection, event: CompactLeaf | Sweep | SweepUntil) -> Summariser:
+    """Return a summariser that answers by the script while others do what the event says."""
+    program, calls = sqlite_compaction.PROGRAM, iter(range(1, 10_000))
+
+    def summariser(source: str, call: Call, prior: tuple[str, ...]) -> Answer:
+        del source, call, prior
+        number = next(calls)
+        for one in event.meanwhile:
+            if one.call == number:
+                answered(db, None, one.event, program.apply, program.decode_outcome)
+        return event.script[(number - 1) % len(event.script)]
+
+    return summariser
+
+
+@pytest.mark.parametrize("kinds", ["lau", "lllu", "llolaEu", "aal"])
+@pytest.mark.parametrize("script", [SCRIPTS[0], SCRIPTS[1], SCRIPTS[6]], ids=["0", "1", "6"])
+@pytest.mark.parametrize("passes", [0, 1])
+def test_a_live_sweep_is_the_event_whatever_others_do_meanwhile(
+    kinds: str, script: tuple[Answer, ...], passes: int
+) -> None:
+    """Every sweep with interference that the scope offers, against the model."""
+    scope = compaction.Scope(rows=kinds, whole=True, summaries=9, scripts=(script,), meanwhile=True)
+    before = replace(sweeping(replace(SMALL, passes=passes or 1)), script=SCRIPTS[0])
+    started = World(kinds)
+    if passes:
+        started.take(before)
+    taken = 0
+    for event in MACHINE.events(started.state, scope):
+        if isinstance(event, CompactLeaf | Sweep | SweepUntil) and event.meanwhile:
+            world = World(kinds)
+            if passes:
+                world.take(before)
+            state, expected = MACHINE.step(world.state, event)
+            found = Engine(world.db, interfering(world.db, event)).compact(event)
+            assert found == expected, event
+            assert canonical(sqlite_compaction.observe(world.db)) == canonical(state), event
+            world.db.close()
+            taken += 1
+    assert taken
+
+
 def _other(world: World, number: int) -> Event | None:
     """Return the commit of what the first compactor has just selected."""
     if number > 1:
@@ -360,6 +402,7 @@ def _other(world: World, number: int) -> Event | None:
     )
 
 
+PATIENT = replace(SMALL, stale=8)
 MEANWHILE: dict[str, Callable[[World, int], Event | None]] = {
     "an append": lambda _world, number: tokens.Append(
         conversation=C, messages=(tokens.Draft(id=MessageId(f"late{number}"), text="x" * 40),)
@@ -380,7 +423,7 @@ MEANWHILE: dict[str, Callable[[World, int], Event | None]] = {
 
 
 @pytest.mark.parametrize("what", MEANWHILE)
-@pytest.mark.parametrize("event", [sweeping(), until(8)], ids=["sweep", "until"])
+@pytest.mark.parametrize("event", [sweeping(PATIENT), until(8, PATIENT)], ids=["sweep", "until"])
 def test_what_comes_while_a_summariser_works_is_seen_and_nothing_is_covered_twice(
     what: str, event: CompactLeaf | Sweep | SweepUntil
 ) -> None:
@@ -458,9 +501,9 @@ def test_a_sweep_that_is_overtaken_again_and_again_says_so() -> None:
         )
         return Text(text="in short")
 
-    settings = replace(SMALL, passes=50, calls=200)
+    settings = replace(SMALL, passes=50, calls=200, stale=8)
     found = world.compact(sweeping(settings), summariser)
-    assert (found.stop, found.compacted, found.calls) == (Stop.STALE, False, MOST_STALE)
+    assert (found.stop, found.compacted, found.calls) == (Stop.STALE, False, settings.stale)
 
 
 def test_a_summariser_is_told_what_this_sweep_wrote_before() -> None:
@@ -531,7 +574,7 @@ def test_a_last_resort_that_is_overtaken_is_planned_anew() -> None:
 
 
 def kept(revision: int) -> Kept:
-    return Kept(revision, [])
+    return Kept(revision, 0, [])
 
 
 def test_a_cache_keeps_empty_lists_while_it_is_used_and_nothing_else() -> None:

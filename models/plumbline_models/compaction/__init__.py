@@ -12,7 +12,7 @@ States    ``State``: a state of intake, and the extent of each stored summary
 Events    those of intake; ``Evaluate`` ``Select`` ``Commit`` and ``CompactLeaf`` ``Sweep``
           ``SweepUntil``
 Outcomes  those of intake; ``Evaluated`` ``Selected`` ``Idle`` ``Committed`` ``Swept`` ``Refused``
-Clauses   CMP-1 to CMP-4 about states, CMP-5 to CMP-23 about steps, CMP-24 to CMP-35 about what is
+Clauses   CMP-1 to CMP-4 about states, CMP-5 to CMP-23 about steps, CMP-24 to CMP-37 about what is
           reached; those of intake, tokens and ordinals
 """
 
@@ -36,7 +36,9 @@ from plumbline_models.compaction.values import (
     Event,
     Extent,
     Idle,
+    Interference,
     Kind,
+    Meanwhile,
     Outcome,
     Pass,
     Reason,
@@ -66,8 +68,10 @@ __all__ = [
     "Event",
     "Extent",
     "Idle",
+    "Interference",
     "Kind",
     "Machine",
+    "Meanwhile",
     "Outcome",
     "Pass",
     "Reason",
@@ -191,8 +195,9 @@ _STOPS = (
     Stop.DEADLINE,
     Stop.AUTHENTICATION,
     Stop.SUMMARISER_ERROR,
+    Stop.STALE,
 )
-"""Why a sweep stops into which nothing comes: its passes make progress and are not stale."""
+"""Why a sweep stops: its passes make progress, so never for the want of it."""
 
 PAIRS = (
     *intake.PAIRS,

@@ -11,8 +11,15 @@ from plumbline_models import intake, ordinals, tokens
 from plumbline_models.compaction import selection
 from plumbline_models.compaction.clauses_of_sweeps import about_sweeps
 from plumbline_models.compaction.extents import extent_of, source
-from plumbline_models.compaction.passes import budget_of, host_step, threshold
+from plumbline_models.compaction.passes import budget_of, threshold
 from plumbline_models.compaction.reaching import about_reach
+from plumbline_models.compaction.replaying import (
+    here_of,
+    interference_of,
+    passes_of,
+    replacements,
+    replayed,
+)
 from plumbline_models.compaction.selection import Chunk, entries_of
 from plumbline_models.compaction.values import (
     SPEC,
@@ -125,7 +132,8 @@ def _about_passes() -> tuple[StepClause[State, Event, Outcome], ...]:
             id="CMP-7",
             title="exactly its passes",
             sentence="Compaction MUST leave the state that its recorded passes leave when they are"
-            " made one after the other as replacements of tokens, and change nothing else.",
+            " made one after the other as replacements of tokens, with what others did between"
+            " them, and change nothing else.",
             outcomes=(Committed, Swept),
             breaks=_exactly,
         ),
@@ -316,17 +324,6 @@ def _files(
 # Passes
 
 
-def passes_of(outcome: Outcome) -> tuple[Pass, ...]:
-    """Return the records of an outcome, in the order of the passes."""
-    match outcome:
-        case Committed(record=record):
-            return (record,)
-        case Swept(passes=passes):
-            return passes
-        case _:
-            return ()
-
-
 def settings_of(event: Event) -> Settings:
     """Return the settings that came with an event of compaction."""
     assert isinstance(event, Commit | CompactLeaf | Sweep | SweepUntil)
@@ -346,79 +343,82 @@ def _shorter(before: State, event: Event, outcome: Outcome, after: State) -> Wit
     return None
 
 
-def here_of(event: Event) -> ConversationId:
-    """Return the conversation that an event of compaction names."""
-    assert isinstance(event, Evaluate | Select | Commit | CompactLeaf | Sweep | SweepUntil)
-    return event.conversation
-
-
 def _recorded(before: State, event: Event, outcome: Outcome, after: State) -> Witness | None:
-    here = here_of(event)
-    at = find(after.taken.ledger.lists, here)
-    assert at is not None
-    counts = counts_of(ledger_of(after.taken.ledger, here))
-    total = ledger_of(before.taken.ledger, here).total
-    for one in passes_of(outcome):
-        row = f"summary {one.summary}"
-        stored = summary_of(at, one.summary)
-        if stored is None or stored.sources != one.sources:
-            return _witness(here, row, "is not stored with the sources that its record names")
-        removed = sum(counts.get(item, 0) for item in one.sources)
-        added = counts.get(SummaryItem(id=one.summary), 0)
-        said = (one.before, one.removed, one.added, one.after)
-        expected = (total, removed, added, total - removed + added)
-        if said != expected:
-            return _witness(here, row, f"recorded as {said}, the ledger makes {expected}")
-        total = one.after
-    if total != ledger_of(after.taken.ledger, here).total:
-        return _witness(here, "total", f"is not {total}, as the last record says")
+    if interference_of(event, outcome):
+        made = replayed(before, event, outcome, after) or ()
+        for one in made:
+            total = ledger_of(one.before.taken.ledger, here_of(event)).total
+            if found := _recorded_as(event, one.record, one.after, total):
+                return found
+        return None
+    total = ledger_of(before.taken.ledger, here_of(event)).total
+    for record in passes_of(outcome):
+        if found := _recorded_as(event, record, after, total):
+            return found
+        total = record.after
+    if total != ledger_of(after.taken.ledger, here_of(event)).total:
+        return _witness(here_of(event), "total", f"is not {total}, as the last record says")
     return None
 
 
-def replacements(
-    before: State, event: Event, outcome: Outcome, after: State
-) -> Iterator[tokens.Replace]:
-    """Yield the replacements of tokens that the recorded passes of an outcome are."""
-    del before
-    here = here_of(event)
+def _recorded_as(event: Event, one: Pass, after: State, total: int) -> Witness | None:
+    """Compare a record with what is stored, and with the total before it."""
+    here, row = here_of(event), f"summary {one.summary}"
     at = find(after.taken.ledger.lists, here)
-    for one in passes_of(outcome):
-        stored = None if at is None else summary_of(at, one.summary)
-        yield tokens.Replace(
-            conversation=here,
-            summary=one.summary,
-            text="" if stored is None else stored.text,
-            items=one.sources,
-            tokens=one.added,
-        )
+    assert at is not None
+    stored = summary_of(at, one.summary)
+    if stored is None or stored.sources != one.sources:
+        return _witness(here, row, "is not stored with the sources that its record names")
+    counts = counts_of(ledger_of(after.taken.ledger, here))
+    removed = sum(counts.get(item, 0) for item in one.sources)
+    added = counts.get(SummaryItem(id=one.summary), 0)
+    said = (one.before, one.removed, one.added, one.after)
+    expected = (total, removed, added, total - removed + added)
+    if said != expected:
+        return _witness(here, row, f"recorded as {said}, the ledger makes {expected}")
+    return None
 
 
 def _exactly(before: State, event: Event, outcome: Outcome, after: State) -> Witness | None:
-    made = before
-    for number, one in enumerate(replacements(before, event, outcome, after), 1):
-        made, posted = host_step(SPEC, made, one)
-        if not isinstance(posted, tokens.Posted):
-            return _witness(here_of(event), f"pass {number}", f"is no replacement: {posted}")
-    if made.taken != after.taken:
+    if replayed(before, event, outcome, after) is None:
         return _witness(here_of(event), "context", "is not what the recorded passes leave")
     return None
 
 
-def _replaced(outcome: Outcome) -> set[Item]:
-    return {item for one in passes_of(outcome) for item in one.sources}
+def _replacing(
+    before: State, event: Event, outcome: Outcome, after: State
+) -> Iterator[tuple[State, set[Item]]]:
+    """Yield states and what was replaced of them; one is enough while nobody interferes."""
+    if interference_of(event, outcome):
+        for one in replayed(before, event, outcome, after) or ():
+            yield one.before, set(one.record.sources)
+    else:
+        yield before, {item for one in passes_of(outcome) for item in one.sources}
 
 
 def _newest_user(before: State, event: Event, outcome: Outcome, after: State) -> Witness | None:
-    del after
-    entries = entries_of(before, here_of(event))
-    users = [index for index, one in enumerate(entries) if one.user]
-    behind = entries[users[-1] :] if users else ()
-    return _taken(event, outcome, behind, "stands at or behind the newest message of a user")
+    for state, replaced in _replacing(before, event, outcome, after):
+        entries = entries_of(state, here_of(event))
+        users = [index for index, one in enumerate(entries) if one.user]
+        behind = entries[users[-1] :] if users else ()
+        why = "stands at or behind the newest message of a user"
+        if found := _taken(event, replaced, behind, why):
+            return found
+    return None
 
 
 def _fresh_tail(before: State, event: Event, outcome: Outcome, after: State) -> Witness | None:
-    del after
-    entries, settings = entries_of(before, here_of(event)), settings_of(event)
+    for state, replaced in _replacing(before, event, outcome, after):
+        entries = entries_of(state, here_of(event))
+        tail = _tail(entries, settings_of(event))
+        behind = entries[entries.index(tail[-1]) :] if tail else ()
+        if found := _taken(event, replaced, behind, "belongs to the fresh tail"):
+            return found
+    return None
+
+
+def _tail(entries: Chunk, settings: Settings) -> list[selection.Entry]:
+    """Return the messages of the fresh tail, the newest first."""
     messages = [one for one in entries if one.depth is None]
     tail: list[selection.Entry] = []
     for one in reversed(messages):
@@ -428,12 +428,10 @@ def _fresh_tail(before: State, event: Event, outcome: Outcome, after: State) -> 
         if many or much:
             break
         tail.append(one)
-    behind = entries[entries.index(tail[-1]) :] if tail else ()
-    return _taken(event, outcome, behind, "belongs to the fresh tail")
+    return tail
 
 
-def _taken(event: Event, outcome: Outcome, protected: Chunk, why: str) -> Witness | None:
-    replaced = _replaced(outcome)
+def _taken(event: Event, replaced: set[Item], protected: Chunk, why: str) -> Witness | None:
     for one in protected:
         if one.item in replaced:
             return _witness(here_of(event), label(one.item), f"was replaced and {why}")
@@ -602,6 +600,7 @@ def contained(
     before: State, event: Event, outcome: Outcome, after: State
 ) -> tuple[intake.Event, intake.Outcome] | None:
     """Return the one event of intake in a step of compaction, and its outcome; None otherwise."""
+    del before
     if isinstance(event, Evaluate | Select | CompactLeaf | Sweep | SweepUntil):
         return None
     if not isinstance(event, Commit):
@@ -609,7 +608,7 @@ def contained(
     if not isinstance(outcome, Committed):
         return None
     record = outcome.record
-    (made,) = replacements(before, event, outcome, after)
+    (made,) = replacements(event, outcome, after)
     at = find(after.taken.ledger.lists, event.conversation)
     stored = None if at is None else summary_of(at, record.summary)
     posted = tokens.Posted(

@@ -5,7 +5,9 @@ Chapter ``spec/compaction.md``, "Clauses".
 
 from collections.abc import Callable
 
+from plumbline_models import tokens
 from plumbline_models.compaction import selection
+from plumbline_models.compaction.replaying import interference_of, passes_of
 from plumbline_models.compaction.selection import Chunk, entries_of
 from plumbline_models.compaction.values import (
     SPEC,
@@ -116,6 +118,19 @@ def about_reach() -> tuple[SometimesClause[State, Event, Outcome], ...]:
                 and {Kind.LEAF, Kind.CONDENSED} <= {one.kind for one in outcome.passes}
             ),
         ),
+        _sometimes(
+            "CMP-36",
+            "said meanwhile",
+            "Sometimes a message is appended while a summariser is asked, and the pass is made.",
+            _said_meanwhile,
+        ),
+        _sometimes(
+            "CMP-37",
+            "selected anew",
+            "Sometimes others make a selection stale while a summariser is asked, and what is"
+            " selected then is summarised.",
+            _selected_anew,
+        ),
     )
 
 
@@ -203,6 +218,21 @@ def _by_nobody(entries: Chunk) -> Chunk:
         )
         for one in entries
     )
+
+
+def _said_meanwhile(before: State, event: Event, outcome: Outcome, after: State) -> bool:
+    del before, after
+    others = interference_of(event, outcome)
+    return any(isinstance(one, tokens.Append) for one in others) and bool(passes_of(outcome))
+
+
+def _selected_anew(before: State, event: Event, outcome: Outcome, after: State) -> bool:
+    del before, after
+    if not isinstance(outcome, Swept) or not interference_of(event, outcome):
+        return False
+    failed = outcome.stop in {Stop.AUTHENTICATION, Stop.SUMMARISER_ERROR, Stop.STALE}
+    made = [one.calls for one in outcome.passes]
+    return bool(made) and sum(made) < outcome.calls and not failed
 
 
 def _deeper(before: State, event: Event, outcome: Outcome, after: State) -> bool:

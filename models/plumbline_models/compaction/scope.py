@@ -1,7 +1,7 @@
 """What is worth trying in a state of compaction: events of a scope, values for strategies."""
 
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import pairwise, permutations, product
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -16,6 +16,8 @@ from plumbline_models.compaction.values import (
     CompactLeaf,
     Evaluate,
     Event,
+    Interference,
+    Meanwhile,
     Refused,
     Select,
     Selected,
@@ -30,6 +32,7 @@ from plumbline_models.intake import Digest, EntryId, Place, Row, SourceId, Take
 from plumbline_models.intake.queries import log_of
 from plumbline_models.intake.scope import choices as choices_of_intake
 from plumbline_models.ordinals import ConversationId, Item, MessageId, MessageItem, SummaryId
+from plumbline_models.ordinals.queries import find
 from plumbline_models.tokens.queries import ledger_of
 
 CHAT = SourceId("chat")
@@ -60,6 +63,7 @@ SMALL = Settings(
     passes=2,
     rounds=2,
     calls=6,
+    stale=2,
 )
 """Settings under which a few short messages make every kind of pass."""
 NO_TAIL = replace(SMALL, fresh_tail=0)
@@ -82,6 +86,8 @@ class Scope(Struct, frozen=True, kw_only=True):
     scripts: tuple[tuple[Answer, ...], ...] = SCRIPTS
     sweeps: bool = True
     """Whether to offer events of several passes."""
+    meanwhile: bool = False
+    """Whether others change the context while a summariser is asked."""
     host: bool = True
     """Whether a host replaces, rolls back, prunes and forgets by itself."""
     refusals: bool = True
@@ -100,6 +106,8 @@ def in_scope(state: State, scope: Scope) -> Iterator[Event]:
             yield from _commits(state, at.id, scope)
             if scope.sweeps:
                 yield from _sweeps(state, at.id, scope)
+            if scope.meanwhile:
+                yield from _interfered(state, at, scope)
         if scope.host:
             yield from _by_host(state, at, scope)
         yield from _readings(state, at.id, scope)
@@ -262,6 +270,60 @@ def _sweeps(state: State, here: ConversationId, scope: Scope) -> Iterator[Event]
             yield replace(leaf, script=script, settings=hurried)
 
 
+def _interfered(state: State, at: ordinals.Conversation, scope: Scope) -> Iterator[Event]:
+    """Yield sweeps while others change the context, once and again, during the first calls."""
+    here, name = at.id, _fresh(state, "t")
+    others = _interferences(state, at)
+    for settings, script in product(scope.settings, scope.scripts):
+        leaf = CompactLeaf(
+            conversation=here, settings=settings, budget=0, summary=name, script=script
+        )
+        until = SweepUntil(
+            conversation=here, settings=settings, target=0, summary=name, script=script
+        )
+        total = ledger_of(state.taken.ledger, here).total
+        sweep = Sweep(
+            conversation=here,
+            settings=settings,
+            budget=total,
+            force=True,
+            hard=True,
+            summary=name,
+            script=script,
+        )
+        halved = replace(sweep, force=False, settings=replace(settings, threshold_percent=50))
+        for one in (leaf, until, sweep, halved):
+            for other in others:
+                yield replace(one, meanwhile=(Meanwhile(call=1, event=other),))
+            for pair in permutations(others, 2):
+                both = tuple(Meanwhile(call=call, event=one) for call, one in enumerate(pair, 1))
+                yield replace(one, meanwhile=both)
+
+
+def _interferences(state: State, at: ordinals.Conversation) -> tuple[Interference, ...]:
+    """Return what others may do to a context at any moment: one event of each kind."""
+    entries = entries_of(state, at.id)
+    name = MessageId(f"{at.id}/w")
+    found: list[Interference] = []
+    if name not in {one.id for one in at.messages}:
+        draft = tokens.Draft(id=name, text="said while a summariser was asked")
+        found.append(tokens.Append(conversation=at.id, messages=(draft,)))
+    if entries:
+        found.append(ordinals.Prune(conversation=at.id, retain_depth=None))
+    summaries = [one.item.id for one in entries if one.depth is not None]
+    raw = [one.item.id for one in entries if one.depth is None]
+    found += [
+        ordinals.RollBack(conversation=at.id, summary=SummaryId(one)) for one in summaries[:1]
+    ]
+    found += [ordinals.Forget(conversation=at.id, messages=(MessageId(one),)) for one in raw[:1]]
+    pair, name_of = _pair(entries), _fresh(state, "h")
+    if pair:
+        found.append(
+            tokens.Replace(conversation=at.id, summary=name_of, text="by another", items=pair)
+        )
+    return tuple(found)
+
+
 def _by_host(state: State, at: ordinals.Conversation, scope: Scope) -> Iterator[Event]:
     """Yield what a host does to a context by itself, while somebody compacts perhaps."""
     entries = entries_of(state, at.id)
@@ -328,6 +390,15 @@ def choices(state: State) -> Choices:
     return Choices(groups=tuple({**group, **own} for group in groups))
 
 
+def _meanwhile(state: State, here: ConversationId) -> tuple[tuple[Meanwhile, ...], ...]:
+    """Return nothing, most often, and what others may do during the first calls."""
+    at = find(state.taken.ledger.lists, here)
+    assert at is not None
+    others = _interferences(state, at)
+    some = [(Meanwhile(call=1 + number % 3, event=one),) for number, one in enumerate(others)]
+    return ((), (), (), *some, tuple(one for pair in some[1:3] for one in pair))
+
+
 def _compacting(state: State, at: ConversationId) -> Values:
     """Return settings, scripts and selections for a conversation."""
     total = max(0, ledger_of(state.taken.ledger, at).total)
@@ -345,6 +416,7 @@ def _compacting(state: State, at: ConversationId) -> Values:
     return {
         "settings": settings,
         "script": SCRIPTS,
+        "meanwhile": _meanwhile(state, at),
         "answers": tuple((script * 2)[:2] for script in SCRIPTS),
         "items:Commit": (*named, *named, *named, items[:2], items[1:3], items[1::-1], ()),
         "summary:Commit": (_fresh(state, "s"), *(one.summary for one in state.extents[:1])),

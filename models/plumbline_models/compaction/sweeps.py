@@ -4,7 +4,9 @@ Chapter ``spec/compaction.md``, "Sweeps".
 
 Theory of operation. A sweep asks before each pass, in this order: is the context small enough; is
 there anything to replace; is a bound reached; is the time over. It reads the context anew for each
-pass. The *last resort* makes no calls: it puts one cut text in the place of all that is not
+pass. While the summariser is asked, others may change the context. A pass is made when its items
+still stand there and may be replaced; else it is *stale*, and what is there now is selected. The
+*last resort* makes no calls: it puts one cut text in the place of all that is not
 protected, so its size is known whatever a summariser would answer.
 """
 
@@ -17,6 +19,7 @@ from plumbline_models.compaction import selection
 from plumbline_models.compaction.extents import source
 from plumbline_models.compaction.passes import (
     exists,
+    host_step,
     items_of,
     put,
     summarised,
@@ -27,6 +30,7 @@ from plumbline_models.compaction.passes import (
 from plumbline_models.compaction.selection import Chunk, entries_of
 from plumbline_models.compaction.values import (
     CompactLeaf,
+    Interference,
     Kind,
     Outcome,
     Pass,
@@ -73,6 +77,8 @@ class Run(Struct, frozen=True, kw_only=True):
     """Of the last name that was given."""
     stop: Stop | None = None
     """Why the round ended; None while it goes on."""
+    stale: int = 0
+    """Selections since the last pass that others made stale."""
 
 
 def sweep(rules: Rules, state: State, event: Sweep) -> tuple[State, Outcome]:
@@ -95,9 +101,9 @@ def compact_leaf(rules: Rules, state: State, event: CompactLeaf) -> tuple[State,
     raw = selection.raw(entries[: selection.boundary(rules, entries, settings)])
     run, depth = Run(state=state), 0
     if event.force or total(state, event.conversation) > target or raw >= settings.leaf_chunk:
-        run = _pass(rules, run, event, lambda found: selection.leaf(rules, found, settings))
+        run = _fresh(rules, run, event, lambda found: selection.leaf(rules, found, settings))
         while run.stop is None and (settings.depth is None or depth < settings.depth):
-            run = _pass(rules, run, event, _of_depth(rules, settings, depth))
+            run = _fresh(rules, run, event, _of_depth(rules, settings, depth))
             depth += 1
     if run.stop in {None, Stop.NOTHING_TO_COMPACT}:
         run = replace(run, stop=_rest(rules, run, event, target))
@@ -159,6 +165,14 @@ def _round(
     return run
 
 
+def _fresh(rules: Rules, run: Run, event: CompactLeaf, plan: Plan) -> Run:
+    """Make one pass, selected anew for as long as others make it stale."""
+    run = _pass(rules, run, event, plan)
+    while run.stop is None and run.stale:
+        run = _pass(rules, run, event, plan)
+    return run
+
+
 def _pass(
     rules: Rules,
     run: Run,
@@ -166,7 +180,7 @@ def _pass(
     plan: Plan,
     most: int | None = None,
 ) -> Run:
-    """Make one pass, or return the run with the reason why not."""
+    """Make one pass, or return the run with the reason why not; a stale one is neither."""
     settings = event.settings
     chunk = plan(entries_of(run.state, event.conversation))
     if not chunk:
@@ -178,11 +192,43 @@ def _pass(
         return replace(run, stop=Stop.DEADLINE)
     answers = _answers(event.script, run.calls)
     made, took = summarised(rules, run.state, event.conversation, settings, chunk, answers)
-    run = replace(run, calls=run.calls + made.calls, took=run.took + took)
+    state = interfered(rules, run.state, event, run.calls, run.calls + made.calls)
+    run = replace(run, state=state, calls=run.calls + made.calls, took=run.took + took)
     if isinstance(made, Abandoned):
         return replace(run, stop=STOPS[made.failure])
+    if not _stands(rules, state, event, chunk):
+        stale = run.stale + 1
+        return replace(run, stale=stale, stop=Stop.STALE if stale >= settings.stale else None)
     kind = Kind.LEAF if chunk[0].depth is None else Kind.CONDENSED
     return _put(rules, run, event, kind, chunk, made)
+
+
+def interfered(
+    rules: Rules, state: State, event: CompactLeaf | Sweep | SweepUntil, before: int, calls: int
+) -> State:
+    """Apply what others do during the calls after the first ``before`` and up to ``calls``."""
+    for one in during(event, before, calls):
+        state, _ = host_step(rules, state, one)
+    return state
+
+
+def during(
+    event: CompactLeaf | Sweep | SweepUntil, before: int, calls: int
+) -> Iterator[Interference]:
+    """Yield what others do during these calls, in the order in which it happens."""
+    for one in sorted(event.meanwhile, key=lambda one: one.call):
+        if before < one.call <= calls:
+            yield one.event
+
+
+def _stands(
+    rules: Rules, state: State, event: CompactLeaf | Sweep | SweepUntil, chunk: Chunk
+) -> bool:
+    """Tell whether a selected chunk may be replaced still."""
+    entries = entries_of(state, event.conversation)
+    at = selection.found_at(entries, items_of(chunk))
+    end = selection.boundary(rules, entries, event.settings)
+    return at is not None and at + len(chunk) <= end
 
 
 def _answers(script: tuple[Answer, ...], calls: int) -> Iterator[Answer]:
@@ -208,7 +254,7 @@ def _put(
     name = SummaryId(f"{event.summary}-{number}")
     after, record = put(rules, run.state, event.conversation, kind, name, chunk, made)
     assert isinstance(record, Pass)
-    return replace(run, state=after, passes=(*run.passes, record), number=number)
+    return replace(run, state=after, passes=(*run.passes, record), number=number, stale=0)
 
 
 def _last_resort(rules: Rules, run: Run, event: SweepUntil) -> Run:
@@ -262,7 +308,7 @@ def _swept(
             entries[selection.boundary(rules, entries, event.settings) :]
         )
     return Swept(
-        compacted=run.state != state,
+        compacted=bool(run.passes),
         before=total(state, conversation),
         after=total(run.state, conversation),
         passes=run.passes,

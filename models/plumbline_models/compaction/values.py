@@ -5,7 +5,7 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Meta, Struct
 
-from plumbline_models import intake
+from plumbline_models import intake, ordinals, tokens
 from plumbline_models.contract import MAX_INTEGER
 from plumbline_models.decisions.escalation import Answer, Level
 from plumbline_models.ordinals.values import (
@@ -93,6 +93,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     deadline: (
         Annotated[Number, Meta(description="no pass begins later, in milliseconds")] | None
     ) = None
+    stale: Annotated[
+        int, _AtLeastOne, Meta(description="selections in a row that others may make stale")
+    ] = 8
 
 
 class Kind(Enum):
@@ -106,6 +109,19 @@ class Kind(Enum):
     """Messages that stand among summaries, so that the last resort can take them in."""
     PREFIX = "prefix"
     """All that is not protected: the last resort."""
+
+
+Interference: TypeAlias = (
+    tokens.Append | tokens.Replace | ordinals.RollBack | ordinals.Prune | ordinals.Forget
+)
+
+
+class Meanwhile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What somebody else does while a summariser is asked."""
+
+    call: Annotated[int, _AtLeastOne, Meta(description="of the sweep, counted from 1")]
+    """It happens during this call, or never when the sweep makes fewer."""
+    event: Interference
 
 
 class Evaluate(
@@ -160,6 +176,8 @@ class CompactLeaf(
     summary: NamesField
     script: tuple[Answer, ...]
     """What the summariser answers, call by call, over and over; with none, each call fails."""
+    meanwhile: tuple[Meanwhile, ...] = ()
+    """What others do during the calls."""
 
 
 class Sweep(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="compaction.Sweep"):
@@ -173,6 +191,7 @@ class Sweep(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
     hard: bool = False
     summary: NamesField
     script: tuple[Answer, ...]
+    meanwhile: tuple[Meanwhile, ...] = ()
 
 
 class SweepUntil(
@@ -185,6 +204,7 @@ class SweepUntil(
     target: Amount
     summary: NamesField
     script: tuple[Answer, ...]
+    meanwhile: tuple[Meanwhile, ...] = ()
 
 
 Event: TypeAlias = intake.Event | Evaluate | Select | Commit | CompactLeaf | Sweep | SweepUntil
