@@ -286,7 +286,7 @@ def _usual_scopes() -> tuple[compaction.Scope, ...]:
             sweeps=False,
             host=False,
             refusals=False,
-            meanwhile=True,
+            meanwhile=1,
         ),
     )
 

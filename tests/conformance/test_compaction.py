@@ -365,7 +365,7 @@ def test_a_live_sweep_is_the_event_whatever_others_do_meanwhile(
     kinds: str, script: tuple[Answer, ...], passes: int
 ) -> None:
     """Every sweep with interference that the scope offers, against the model."""
-    scope = compaction.Scope(rows=kinds, whole=True, summaries=9, scripts=(script,), meanwhile=True)
+    scope = compaction.Scope(rows=kinds, whole=True, summaries=9, scripts=(script,), meanwhile=1)
     before = replace(sweeping(replace(SMALL, passes=passes or 1)), script=SCRIPTS[0])
     started = World(kinds)
     if passes:

@@ -22,8 +22,9 @@ from typing import TypeAlias
 import msgspec
 from msgspec import Struct
 
-from plumbline_models import contract, intake, ordinals
+from plumbline_models import contract, intake, lossless_claw, ordinals
 from plumbline_models.compaction.clauses import clauses
+from plumbline_models.compaction.released import rules_of
 from plumbline_models.compaction.scope import SCRIPTS, SMALL, Scope, choices, in_scope
 from plumbline_models.compaction.transitions import step
 from plumbline_models.compaction.values import (
@@ -99,17 +100,11 @@ RULE_SETS = (
     SPEC,
     Rules(name="TAIL_ALONE", newest_user=False),
     Rules(name="FIRST_RUN_ONLY", later_runs=False),
-    Rules(
-        name="PR295",
-        stale_check=False,
-        tested=False,
-        newest_user=False,
-        skips_empty=False,
-        later_runs=False,
-        last_resort=False,
-    ),
+    rules_of("BEFORE", lossless_claw.BEFORE_295),
+    rules_of("PR295", lossless_claw.PR295),
+    rules_of("HEAD", lossless_claw.HEAD),
 )
-"""The specification, and decisions that it does not share with releases: one by one, and all."""
+"""The specification, two decisions that releases do not share, and three released engines."""
 
 
 class Record(Struct, frozen=True, kw_only=True):

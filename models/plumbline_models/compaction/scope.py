@@ -86,8 +86,8 @@ class Scope(Struct, frozen=True, kw_only=True):
     scripts: tuple[tuple[Answer, ...], ...] = SCRIPTS
     sweeps: bool = True
     """Whether to offer events of several passes."""
-    meanwhile: bool = False
-    """Whether others change the context while a summariser is asked."""
+    meanwhile: int = 0
+    """During how many of the first calls others change the context."""
     host: bool = True
     """Whether a host replaces, rolls back, prunes and forgets by itself."""
     refusals: bool = True
@@ -293,8 +293,8 @@ def _interfered(state: State, at: ordinals.Conversation, scope: Scope) -> Iterat
         )
         halved = replace(sweep, force=False, settings=replace(settings, threshold_percent=50))
         for one in (leaf, until, sweep, halved):
-            for other in others:
-                yield replace(one, meanwhile=(Meanwhile(call=1, event=other),))
+            for call, other in product(range(1, scope.meanwhile + 1), others):
+                yield replace(one, meanwhile=(Meanwhile(call=call, event=other),))
             for pair in permutations(others, 2):
                 both = tuple(Meanwhile(call=call, event=one) for call, one in enumerate(pair, 1))
                 yield replace(one, meanwhile=both)

@@ -81,12 +81,14 @@ class Run(Struct, frozen=True, kw_only=True):
     """Selections since the last pass that others made stale."""
 
 
-def sweep(rules: Rules, state: State, event: Sweep) -> tuple[State, Outcome]:
+def sweep(
+    rules: Rules, state: State, event: Sweep, plan: Plan | None = None
+) -> tuple[State, Outcome]:
     """Make leaf passes, then condensed passes, until the context is within its threshold."""
     if not exists(state, event.conversation):
         return state, unknown()
     target = None if event.force else threshold(event.settings, event.budget)
-    plan = either(rules, event.settings, hard=event.hard)
+    plan = plan or either(rules, event.settings, hard=event.hard)
     run = _round(rules, Run(state=state), event, plan, target)
     return run.state, _swept(rules, state, run, event, rounds=min(1, len(run.passes)))
 

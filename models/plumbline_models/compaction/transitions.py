@@ -4,6 +4,7 @@ Chapter ``spec/compaction.md``, "Events".
 """
 
 from plumbline_models.compaction.passes import commit, evaluate, host_step, select
+from plumbline_models.compaction.released import step as step_of_release
 from plumbline_models.compaction.sweeps import compact_leaf, sweep, sweep_until
 from plumbline_models.compaction.values import (
     Commit,
@@ -24,6 +25,8 @@ def step(rules: Rules, state: State, event: Event) -> tuple[State, Outcome]:
 
     Total: every event in every state has an outcome. A refusal returns ``state`` itself.
     """
+    if rules.release is not None:
+        return step_of_release(rules, rules.release, state, event)
     match event:
         case Evaluate():
             return state, evaluate(rules, state, event)

@@ -5,7 +5,7 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Meta, Struct
 
-from plumbline_models import intake, ordinals, tokens
+from plumbline_models import intake, lossless_claw, ordinals, tokens
 from plumbline_models.contract import MAX_INTEGER
 from plumbline_models.decisions.escalation import Answer, Level
 from plumbline_models.ordinals.values import (
@@ -332,6 +332,8 @@ class Rules(Struct, frozen=True, kw_only=True):
 
     name: str
     log: intake.Rules = intake.SPEC
+    release: lossless_claw.Rules | None = None
+    """Whether a released engine compacts, and which; the other decisions are its own then."""
     stale_check: bool = True
     """False: a commit replaces what stands between the first and the last item now."""
     tested: bool = True

@@ -8,7 +8,7 @@ meanwhile. It returns the conversation and what a caller is told. Ordinals that 
 call are used after it, as the releases do; what that loses is what the specification forbids.
 """
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -34,8 +34,15 @@ from plumbline_models.lossless_claw.values import (
 )
 
 COLLIDED = "UNIQUE constraint failed: context_items.conversation_id, context_items.ordinal"
+NAMED_ALREADY = "UNIQUE constraint failed: summaries.summary_id"
 
 Asking = tuple[Store, Answer]
+
+
+def numbered(store: Store, text: str) -> str:
+    """Name a summary by its number; releases name it by its text and the time, or at random."""
+    del text
+    return f"S{len(store.summaries) + 1}"
 
 
 class Engine(Struct, frozen=True, kw_only=True):
@@ -43,6 +50,8 @@ class Engine(Struct, frozen=True, kw_only=True):
 
     rules: Rules
     settings: Resolved
+    naming: Callable[[Store, str], str] = numbered
+    """Returns the id of a summary with some text."""
 
 
 class Passed(Struct, frozen=True, kw_only=True):
@@ -148,7 +157,8 @@ def leaf_pass(engine: Engine, store: Store, chunk: Chunk, previous: str) -> Pass
         return Passed(store=store)
     removed = sum(max(0, selection.message_tokens(engine.rules, one)) for one in found)
     summary = Summary(
-        id=_name(store),
+        id=engine.naming(store, written.text),
+        level=written.level,
         leaf=True,
         depth=0,
         content=written.text,
@@ -193,7 +203,8 @@ def condensed_pass(
     removed = sum(max(0, one.tokens) for one in found)
     named = [name for one in found for name in (*one.files, *files_in(one.content))]
     summary = Summary(
-        id=_name(store),
+        id=engine.naming(store, written.text),
+        level=written.level,
         leaf=False,
         depth=depth + 1,
         content=written.text,
@@ -227,6 +238,8 @@ def _put(
 ) -> Passed:
     """Store a summary at the ordinals that were read before it was asked for."""
     first, last = chunk.rows[0].ordinal, chunk.rows[-1].ordinal
+    if summary.id in {one.id for one in store.summaries}:
+        raise ConstraintError(NAMED_ALREADY)
     store = replace(store, summaries=(*store.summaries, summary))
     store = replace_range(engine.rules, store, first, last, summary.id)
     return Passed(store=store, summary=summary, level=written.level, removed=removed)
@@ -234,10 +247,6 @@ def _put(
 
 def _unique(names: list[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
-
-
-def _name(store: Store) -> str:
-    return f"S{len(store.summaries) + 1}"
 
 
 class Running:

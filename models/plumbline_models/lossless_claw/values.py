@@ -40,6 +40,8 @@ class Summary(Struct, frozen=True, kw_only=True):
     sources: tuple[str, ...] = ()
     earliest: str = "2026-01-01 00:00 UTC"
     latest: str = "2026-01-01 00:00 UTC"
+    level: str = ""
+    """How its text came about; releases log this and do not store it."""
 
 
 class Row(Struct, frozen=True, kw_only=True):

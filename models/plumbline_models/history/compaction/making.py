@@ -51,6 +51,11 @@ def sweeps(rows: str, *scripts: tuple[Answer, ...], summaries: int = 1) -> Scope
     return replace(commits(rows, *scripts, summaries=summaries), sweeps=True, refusals=False)
 
 
+def meanwhile(rows: str, *scripts: tuple[Answer, ...], calls: int = 1) -> Scope:
+    """Return a scope in which others change the context while a summariser is asked."""
+    return replace(sweeps(rows, *scripts), sweeps=False, meanwhile=calls)
+
+
 def right(state: State, event: Event) -> tuple[State, Outcome]:
     """Take the specification's step."""
     return step(SPEC, state, event)

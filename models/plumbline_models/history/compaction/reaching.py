@@ -15,6 +15,7 @@ from plumbline_models.history.compaction.making import (
     SHORT,
     CompactionVariant,
     commits,
+    meanwhile,
     right,
     stepping,
     sweeps,
@@ -135,5 +136,17 @@ VARIANTS: tuple[CompactionVariant, ...] = (
         "CMP-35",
         sweeps("llu", SHORT),
         "A sweep makes leaves or condenses, and never both.",
+    ),
+    _never(
+        "NOTHING_SAID_MEANWHILE",
+        "CMP-36",
+        meanwhile("lu", SHORT),
+        "Nobody says anything while a summariser is asked.",
+    ),
+    _never(
+        "NOTHING_SELECTED_ANEW",
+        "CMP-37",
+        meanwhile("lllu", SHORT),
+        "What others made stale is not selected anew.",
     ),
 )

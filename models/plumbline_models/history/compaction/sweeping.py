@@ -2,19 +2,23 @@
 
 from msgspec.structs import replace
 
+from plumbline_models import tokens
 from plumbline_models.compaction import selection
 from plumbline_models.compaction.extents import source
 from plumbline_models.compaction.passes import items_of, put, threshold, total
-from plumbline_models.compaction.selection import entries_of
-from plumbline_models.compaction.sweeps import either
+from plumbline_models.compaction.scope import SMALL
+from plumbline_models.compaction.selection import Chunk, entries_of
+from plumbline_models.compaction.sweeps import either, interfered, sweep
 from plumbline_models.compaction.transitions import step
 from plumbline_models.compaction.values import (
     SPEC,
+    CompactLeaf,
     Event,
     Kind,
     Outcome,
     Pass,
     Rules,
+    Settings,
     State,
     Stop,
     Sweep,
@@ -28,6 +32,7 @@ from plumbline_models.history.compaction.making import (
     FAILING,
     SHORT,
     CompactionVariant,
+    meanwhile,
     right,
     stepping,
     sweeping,
@@ -98,6 +103,48 @@ def _another_reason(state: State, event: Event, said: Swept) -> Swept:
     return said if left else replace(said, stop=Stop.NOTHING_TO_COMPACT)
 
 
+def _deltas_alone(state: State, event: Event) -> tuple[State, Outcome]:
+    """Follow the total by what the passes move, and see nothing that is appended meanwhile."""
+    if not isinstance(event, CompactLeaf | Sweep | SweepUntil):
+        return right(state, event)
+    if not all(isinstance(one.event, tokens.Append) for one in event.meanwhile):
+        return right(state, event)
+    after, outcome = right(state, replace(event, meanwhile=()))
+    calls = outcome.calls if isinstance(outcome, Swept) else 0
+    return interfered(SPEC, after, event, 0, calls), outcome
+
+
+def _gives_up(state: State, event: Event) -> tuple[State, Outcome]:
+    """Stop at the first selection that somebody else made stale."""
+    if not isinstance(event, CompactLeaf | Sweep | SweepUntil):
+        return right(state, event)
+    return right(state, replace(event, settings=replace(event.settings, stale=1)))
+
+
+class _Cursor:
+    """A plan that begins to look for messages behind the last that said nothing."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.behind = 0
+        """An index, kept although what stands before it becomes shorter."""
+
+    def __call__(self, entries: Chunk) -> Chunk:
+        before = entries[: selection.boundary(SPEC, entries, self.settings)]
+        for run in selection.runs(before[self.behind :], None):
+            for chunk in selection.chunks(run, self.settings.leaf_chunk):
+                if selection.is_fit(SPEC, chunk):
+                    return chunk
+                self.behind = entries.index(chunk[-1]) + 1
+        return selection.condensed(SPEC, entries, self.settings, hard=True)
+
+
+def _scan_cursor(state: State, event: Event) -> tuple[State, Outcome]:
+    if not isinstance(event, Sweep) or not find(state.taken.ledger.lists, event.conversation):
+        return right(state, event)
+    return sweep(SPEC, state, event, _Cursor(event.settings))
+
+
 def _figure_2(state: State, event: Event) -> tuple[State, Outcome]:
     """Replace the oldest item, a block of its own, by its text cut to the cap, again and again."""
     after, outcome = right(state, event)
@@ -133,6 +180,39 @@ def _figure_2(state: State, event: Event) -> tuple[State, Outcome]:
 
 
 VARIANTS: tuple[CompactionVariant, ...] = (
+    Variant(
+        name="DELTAS_ALONE",
+        machine=stepping("DELTAS_ALONE", _deltas_alone),
+        breaks="CMP-18",
+        source="lossless-claw PR #295",
+        story="The total is read once and then followed by what the passes move. A message that"
+        " comes while the summariser is asked is in the context and not in the total, so the sweep"
+        " stops too early and says a size that is not so.",
+        scope=meanwhile("lu", SHORT),
+    ),
+    Variant(
+        name="STALE_AT_ONCE",
+        machine=stepping("STALE_AT_ONCE", _gives_up),
+        breaks="CMP-20",
+        source="lcm-x 0.23",
+        story="A sweep whose selection somebody else made stale gives up at once, and nothing is"
+        " compacted for as long as somebody else is quicker.",
+        scope=meanwhile("lllu", SHORT),
+        sole=True,
+    ),
+    Variant(
+        name="SCAN_CURSOR",
+        machine=stepping("SCAN_CURSOR", _scan_cursor),
+        breaks="CMP-20",
+        source="lossless-claw 0.15",
+        story="The place behind messages that say nothing is kept while passes make the list"
+        " shorter. What moves before that place is never looked at again, and the sweep says that"
+        " nothing is left.",
+        scope=replace(
+            meanwhile("lllEla", SHORT, calls=5),
+            settings=(replace(SMALL, leaf_chunk=22, passes=9, calls=40),),
+        ),
+    ),
     Variant(
         name="FIGURE_2",
         machine=stepping("FIGURE_2", _figure_2),
