@@ -19,7 +19,7 @@ from plumbline_models.history.compaction import VARIANTS as COMPACTION_VARIANTS
 from plumbline_models.history.intake import VARIANTS as INTAKE_VARIANTS
 from plumbline_models.history.ordinals import VARIANTS as ORDINALS_VARIANTS
 from plumbline_models.history.tokens import VARIANTS as TOKENS_VARIANTS
-from plumbline_spec.case import Case, Scopes
+from plumbline_spec.case import Case, Compared, Scopes
 from plumbline_spec.errors import UnusableInput
 from plumbline_spec.subject import Subject, subject
 
@@ -230,6 +230,7 @@ def compaction_case() -> Case[
         machine=compaction.machine(),
         rule_sets={rules.name: _compaction_machine(rules) for rules in compaction.RULE_SETS},
         different_rule_sets=(("SPEC", "TAIL_ALONE"), ("SPEC", "FIRST_RUN_ONLY"), ("SPEC", "PR295")),
+        compared=_releases_compared(),
         scopes={
             "quick": Scopes(
                 explore=(*own, mixed), descend=(*usual[:2], *usual[3:], *odd), diff=apart
@@ -252,6 +253,27 @@ def compaction_case() -> Case[
         ),
         mutants=mutants("compaction", _compaction_case_of, (*usual[3:], *odd, least)),
         variants=COMPACTION_VARIANTS,
+    )
+
+
+def _releases_compared() -> tuple[Compared[compaction.Scope], ...]:
+    """Return where the release before a pull request of no behavioural changes is as that with it.
+
+    Commits are of what was just selected: a range that became stale is a change during a call.
+    """
+    usual = compaction.Scope(rows="lau", summaries=2, refusals=False)
+    apart = replace(usual, rows="lclEu", whole=True, host=False)
+    few = replace(usual, rows="lau", scripts=compaction.SCRIPTS[:1])
+    scopes = (
+        ("whatever is answered, and a host that replaces, rolls back and prunes", usual, True),
+        ("more is said, some of it in CJK and some with calls to tools alone", apart, True),
+        ("a stored count of zero", replace(few, rows="0au"), False),
+        ("a stored count below zero", replace(few, rows="nau"), False),
+        ("others change the context during a call", replace(few, meanwhile=1), False),
+    )
+    return tuple(
+        Compared(left="BEFORE_295", right="PR295", where=where, scope=scope, equal=equal)
+        for where, scope, equal in scopes
     )
 
 

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from plumbline.check import CheckReport, Told
 from plumbline_spec.report import EngineReport, Fate, Finding, Verdict
-from plumbline_spec.subject import Replayed, RuleDiff, Subject
+from plumbline_spec.subject import Replayed, RuleDiff, ScopeDiff, Subject
 
 COLOURS = {
     Verdict.HOLDS: "green",
@@ -23,6 +23,7 @@ COLOURS = {
     Verdict.NOT_APPLICABLE: "dim",
 }
 MAX_DIFFERENCES = 10
+MAX_DIFFERENCES_OF_SEVERAL = 3
 PLAIN_WIDTH = 140
 JOINERS = "\u200c\u200d"
 """They have no width, and words and emoji need them."""
@@ -216,22 +217,46 @@ def show_engine(report: EngineReport) -> None:
 
 
 def show_diff(found: RuleDiff) -> None:
-    """Show whether two rule sets are equal, or the trace that tells them apart."""
+    """Show whether two rule sets are equal, scope by scope, and what tells them apart."""
     out = console()
-    size = f"{found.states:,} pairs of states, {found.transitions:,} transitions"
+    names = f"{found.left} and {found.right} of {found.machine}"
+    if len(found.scopes) > 1:
+        table = Table(
+            "where", "", "pairs of states", "transitions", "told apart after", title=names
+        )
+        for one in found.scopes:
+            after = f"{len(one.rows)} events" if one.differences else ""
+            sizes = f"{one.states:,}", f"{one.transitions:,}"
+            table.add_row(Text(one.where), _verdict_of(one), *sizes, after)
+        out.print(table)
+    for one in found.scopes:
+        _show_scope(out, found, one, several=len(found.scopes) > 1)
+
+
+def _verdict_of(found: ScopeDiff) -> str:
     if found.equal:
-        out.print(f"[green]equal[/]: {found.left} and {found.right} of {found.machine}, {size}")
+        return "[green]equal[/]"
+    return "[yellow]unfinished[/]" if found.bound else "[bold red]different[/]"
+
+
+def _show_scope(out: Console, found: RuleDiff, one: ScopeDiff, *, several: bool) -> None:
+    size = f"{one.states:,} pairs of states, {one.transitions:,} transitions"
+    names = f"{found.left} and {found.right} of {found.machine}"
+    if one.equal and not several:
+        out.print(f"{_verdict_of(one)}: {names}, {size}")
+    if one.bound:
+        out.print(f"{_verdict_of(one)}: stopped at {one.bound}, no difference so far")
+    if not one.differences:
         return
-    if found.bound:
-        out.print(f"[yellow]unfinished[/]: stopped at {found.bound}, no difference so far")
-        return
-    out.print(f"[bold red]different[/]: {found.left} and {found.right} of {found.machine}, {size}")
-    table = Table("step", "event", found.left, found.right)
-    for step, event, left, right in found.rows:
+    if not several:
+        out.print(f"{_verdict_of(one)}: {names}, {size}")
+    table = Table("step", "event", found.left, found.right, title=one.where)
+    for step, event, left, right in one.rows:
         table.add_row(str(step), Text(event), left, right)
     out.print(table)
+    most = MAX_DIFFERENCES_OF_SEVERAL if several else MAX_DIFFERENCES
     places = Table("place", found.left, found.right, title="after the last step")
-    for row in found.differences[:MAX_DIFFERENCES]:
+    for row in one.differences[:most]:
         places.add_row(*(Text(cell) for cell in row))
     out.print(places)
 

@@ -28,6 +28,17 @@ class Scopes(Struct, Generic[C], frozen=True, kw_only=True):
     diff: C
 
 
+class Compared(Struct, Generic[C], frozen=True, kw_only=True):
+    """What a chapter claims of two rule sets in a scope of its own."""
+
+    left: str
+    right: str
+    where: str
+    """What can happen in this scope, in a few words."""
+    scope: C
+    equal: bool
+
+
 class Build(Struct, Generic[S, E, O, C], frozen=True, kw_only=True):
     """A build of the implementation with a fault in it, which an engine must find."""
 
@@ -95,6 +106,8 @@ class Case(Struct, Generic[S, E, O, C], frozen=True, kw_only=True):
     """Pairs of rule sets that the chapter claims to be equal."""
     different_rule_sets: tuple[tuple[str, str], ...] = ()
     """Pairs of rule sets that it claims to differ; a shortest trace shows where."""
+    compared: tuple[Compared[C], ...] = ()
+    """Pairs that it claims to be equal in one scope and to differ in another."""
     scopes: Mapping[str, Scopes[C]]
     """By the name of the profile."""
     opening: C | None = None
@@ -122,14 +135,21 @@ class Case(Struct, Generic[S, E, O, C], frozen=True, kw_only=True):
         """Return the scope of the events that drawn histories begin with."""
         return self.scopes[profile.name].descend[0] if self.opening is None else self.opening
 
+    def rule_set_named(self, name: str) -> str | None:
+        """Return the rule set of a name or of a beginning that no other has; None without one."""
+        beginning = [one for one in self.rule_sets if one.casefold().startswith(name.casefold())]
+        exact = [one for one in beginning if one.casefold() == name.casefold()]
+        return next(iter(exact or beginning[:1]), None) if exact or len(beginning) == 1 else None
+
     def rules(self, name: str) -> Machine[S, E, O, C]:
         """Return the machine under a rule set or a variant. Raises ``UnusableInput``.
 
-        Rule sets are found whatever the case of their letters is.
+        Rule sets are found whatever the case of their letters is, and by their beginning where no
+        other begins so.
         """
-        for known, made in self.rule_sets.items():
-            if known.casefold() == name.casefold():
-                return made()
+        named = self.rule_set_named(name)
+        if named is not None:
+            return self.rule_sets[named]()
         for variant in self.variants:
             if variant.name == name:
                 return variant.machine()

@@ -294,7 +294,15 @@ def run_diff(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> EngineRe
             for left, right in pairs
         ]
 
-    equal, different = compared(case.equal_rule_sets), compared(case.different_rule_sets)
+    def claimed(equal: bool) -> list[Comparison[E]]:  # noqa: FBT001 - one of two lists
+        return [
+            diff(case.rules(one.left), case.rules(one.right), one.scope, progress=progress)
+            for one in case.compared
+            if one.equal is equal
+        ]
+
+    equal = [*compared(case.equal_rule_sets), *claimed(equal=True)]
+    different = [*compared(case.different_rule_sets), *claimed(equal=False)]
     states = sum(one.states for one in (*equal, *different))
     said = [f"{one.left} = {one.right}" for one in equal if one.equal]
     said += [

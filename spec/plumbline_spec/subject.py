@@ -1,14 +1,14 @@
 """A subject: a case with its types closed over, so that a registry can hold every machine."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from plumbline_models.contract import Clause, SometimesClause, StateClause
+from plumbline_models.contract import Clause, Machine, SometimesClause, StateClause
 from plumbline_spec import engines
 from plumbline_spec.breaking import every_broken
 from plumbline_spec.brief import brief
@@ -33,12 +33,11 @@ O = TypeVar("O")  # noqa: E741 - the letters of the contract
 C = TypeVar("C")
 
 
-class RuleDiff(Struct, frozen=True, kw_only=True):
-    """Whether two rule sets are equal, and a shortest trace that tells them apart."""
+class ScopeDiff(Struct, frozen=True, kw_only=True):
+    """Whether two rule sets are equal in a scope, and a shortest trace that tells them apart."""
 
-    machine: str
-    left: str
-    right: str
+    where: str
+    """What can happen in this scope; "" for the profile's own."""
     equal: bool
     states: int
     transitions: int
@@ -47,6 +46,24 @@ class RuleDiff(Struct, frozen=True, kw_only=True):
     """Step, event, what the left one answers, what the right one answers."""
     differences: tuple[tuple[str, str, str], ...]
     """Place, left, right, after the last step."""
+
+
+class RuleDiff(Struct, frozen=True, kw_only=True):
+    """Whether two rule sets are equal, scope by scope."""
+
+    machine: str
+    left: str
+    right: str
+    equal: bool
+    """Whether they are in every scope."""
+    scopes: tuple[ScopeDiff, ...]
+
+    @property
+    def bound(self) -> str | None:
+        """What stopped a scope before its end while none has told them apart; None otherwise."""
+        if any(one.differences for one in self.scopes):
+            return None
+        return next((one.bound for one in self.scopes if one.bound is not None), None)
 
 
 class Replayed(Struct, frozen=True, kw_only=True):
@@ -148,8 +165,39 @@ def _diff(
     case: Case[S, E, O, C], left: str, right: str, profile: str, progress: Progress
 ) -> RuleDiff:
     one, other = case.rules(left), case.rules(right)
-    usual = (case.scopes[profile].diff,)
-    scope = next((own for name in (left, right) for own in _scopes(case, name, ())[0]), usual[0])
+    found = tuple(
+        _diff_in(one, other, where, scope, progress)
+        for where, scope in _compared_in(case, left, right, profile)
+    )
+    return RuleDiff(
+        machine=case.machine.name,
+        left=one.rules_name,
+        right=other.rules_name,
+        equal=all(part.equal for part in found),
+        scopes=found,
+    )
+
+
+def _compared_in(
+    case: Case[S, E, O, C], left: str, right: str, profile: str
+) -> Iterator[tuple[str, C]]:
+    """Yield the scopes in which two rule sets are compared, each with what can happen in it."""
+    names = (case.rules(left).rules_name, case.rules(right).rules_name)
+    own = [one for one in case.compared if (one.left, one.right) == names]
+    if own:
+        yield from ((one.where, one.scope) for one in own)
+    else:
+        usual = case.scopes[profile].diff
+        yield "", next((own for name in names for own in _scopes(case, name, ())[0]), usual)
+
+
+def _diff_in(
+    one: Machine[S, E, O, C],
+    other: Machine[S, E, O, C],
+    where: str,
+    scope: C,
+    progress: Progress,
+) -> ScopeDiff:
     found: Comparison[E] = diff(one, other, scope, progress=progress)
     rows: list[tuple[int, str, str, str]] = []
     state, then = one.initial, other.initial
@@ -163,10 +211,8 @@ def _diff(
                 other.outcome_name(answered),
             )
         )
-    return RuleDiff(
-        machine=case.machine.name,
-        left=left,
-        right=right,
+    return ScopeDiff(
+        where=where,
         equal=found.equal,
         states=found.states,
         transitions=found.transitions,

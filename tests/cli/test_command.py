@@ -24,7 +24,7 @@ from plumbline_models.ordinals import Scope
 from plumbline_spec import profiles
 from plumbline_spec.case import Scopes
 from plumbline_spec.errors import CouldNotFinish
-from plumbline_spec.subject import Generated, RuleDiff
+from plumbline_spec.subject import Generated, RuleDiff, ScopeDiff
 from tests.mutants import MUTANTS, plant
 from tests.plans import ROOT, SPEC, TINY
 
@@ -238,7 +238,8 @@ def test_rule_sets_that_differ_are_told_apart_by_a_trace(run: Run) -> None:
     assert "state.conversations" in ran.out
     document = run("diff", "ordinals", "SPEC", "PR295", "--json").document
     assert document["equal"] is False
-    assert document["rows"]
+    (scope,) = msgspec.convert(document["scopes"], list[ScopeDiff])
+    assert scope.rows
 
 
 def test_a_comparison_that_reaches_its_bound_could_not_finish(
@@ -252,11 +253,17 @@ def test_a_comparison_that_reaches_its_bound_could_not_finish(
             left=left,
             right=right,
             equal=False,
-            states=7,
-            transitions=9,
-            bound="7 pairs of states",
-            rows=(),
-            differences=(),
+            scopes=(
+                ScopeDiff(
+                    where="",
+                    equal=False,
+                    states=7,
+                    transitions=9,
+                    bound="7 pairs of states",
+                    rows=(),
+                    differences=(),
+                ),
+            ),
         )
 
     monkeypatch.setattr(registry, "subjects", lambda: (replace(one, diff=bounded),))

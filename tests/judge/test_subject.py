@@ -47,19 +47,21 @@ def test_a_case_knows_its_rule_sets_and_its_variants_by_name() -> None:
 
 def test_equal_rule_sets_have_no_rows() -> None:
     found = TOY.diff("SPEC", "BY_ROOM", "quick", silent)
-    assert (found.equal, found.rows, found.differences, found.bound) == (True, (), (), None)
+    (one,) = found.scopes
+    assert (found.equal, one.rows, one.differences, found.bound) == (True, (), (), None)
     assert (found.machine, found.left, found.right) == ("toy", "SPEC", "BY_ROOM")
-    assert (found.states, found.transitions) == (4, 20)
+    assert (one.where, one.equal, one.states, one.transitions) == ("", True, 4, 20)
 
 
 def test_the_rows_of_a_difference_are_what_both_answer() -> None:
     found = TOY.diff("SPEC", "LOSES", "quick", silent)
     assert not found.equal
-    assert found.rows == (
+    (one,) = found.scopes
+    assert one.rows == (
         (1, "Deposit(coins=1)", "Deposited", "Deposited"),
         (2, "Withdraw(coins=2)", "Refused(short)", "Refused(short)"),
     )
-    assert found.differences == (("state.held", "1", "0"),)
+    assert one.differences == (("state.held", "1", "0"),)
 
 
 def test_a_difference_from_an_unknown_rule_set_is_unusable() -> None:

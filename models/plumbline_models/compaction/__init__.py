@@ -100,7 +100,7 @@ RULE_SETS = (
     SPEC,
     Rules(name="TAIL_ALONE", newest_user=False),
     Rules(name="FIRST_RUN_ONLY", later_runs=False),
-    rules_of("BEFORE", lossless_claw.BEFORE_295),
+    rules_of("BEFORE_295", lossless_claw.BEFORE_295),
     rules_of("PR295", lossless_claw.PR295),
     rules_of("HEAD", lossless_claw.HEAD),
 )

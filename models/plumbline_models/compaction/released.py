@@ -22,9 +22,10 @@ from plumbline_models import lossless_claw as lcm
 from plumbline_models.closing import CONSTRAINT
 from plumbline_models.compaction.extents import with_extents
 from plumbline_models.compaction.passes import exists, host_step, total, unknown
-from plumbline_models.compaction.selection import PRIOR, said_of
-from plumbline_models.compaction.sweeps import during
+from plumbline_models.compaction.selection import PRIOR, entries_of, said_of
+from plumbline_models.compaction.sweeps import during, either
 from plumbline_models.compaction.values import (
+    SPEC,
     Commit,
     Committed,
     CompactLeaf,
@@ -306,11 +307,12 @@ class _Running:
         """As the engine follows it."""
         self.passes = list[Pass]()
         self.calls = self.took = self._asked = 0
+        """``_asked`` are the calls before those of the pass that is made now."""
         self._names = dict[tuple[str, int], str]()
 
     def naming(self, store: lcm.Store, text: str) -> str:
         """Name a summary; releases before the 0.15 line make the name of its text and the time."""
-        known = {one.id for one in store.summaries}
+        known = {one.id for one in store.summaries} | {one.summary for one in self.state.extents}
         if self.engine.rules.current:
             return self.named(known)
         return self._names.setdefault((text, self.took), self.named(known))
@@ -332,6 +334,8 @@ class _Running:
                 self.calls += 1
                 given = answer(self.calls)
                 self.took += given.took
+                if not isinstance(given, Text):
+                    self._asked = self.calls  # the pass ends here
                 for one in others(self.calls):
                     self.state, _ = host_step(self.rules, self.state, one)
                 call = talk.send((written(self.state, self.here), _as_told(given)))
@@ -343,11 +347,10 @@ class _Running:
     def _follow(self, store: lcm.Store) -> None:
         """Read the store back, and record the passes that it has and the state has not."""
         known = {one.summary for one in self.state.extents}
-        calls, self._asked = self.calls - self._asked, self.calls
         for one in store.summaries:
             if one.id not in known:
-                self.passes.append(self._record(one, store, calls))
-                calls = 0
+                self.passes.append(self._record(one, store, self.calls - self._asked))
+                self._asked = self.calls
         self.state = read_back(self.state, self.here, store)
 
     def _record(self, made: lcm.Summary, store: lcm.Store, calls: int) -> Pass:
@@ -434,6 +437,8 @@ def _commit(rules: Rules, engine: lcm.Engine, state: State, event: Commit) -> tu
     if passed.summary is None:
         empty = Reason.EMPTY_SOURCE if passed.skipped else Reason.AUTHENTICATION
         return state, Refused(reason=empty)
+    if not running.passes:  # another conversation has a summary of that id
+        return state, _failed(lcm.ConstraintError(engines.NAMED_ALREADY))
     return running.state, Committed(record=running.passes[0])
 
 
@@ -445,9 +450,16 @@ def _pass(
     return engines.condensed_pass(engine, store, chunk, depth, "")
 
 
+CONSTRAINTS = {
+    engines.COLLIDED: CONSTRAINT,
+    engines.NAMED_ALREADY: "summaries.summary",
+    engines.GONE: "lineage.source",
+}
+"""Constraints of the released database, as this one names them."""
+
+
 def _failed(error: lcm.ConstraintError) -> ordinals.Failed:
-    named = str(error) == engines.NAMED_ALREADY
-    return ordinals.Failed(constraint="summaries.summary" if named else CONSTRAINT)
+    return ordinals.Failed(constraint=CONSTRAINTS[str(error)])
 
 
 class _Said(Struct, frozen=True, kw_only=True):
@@ -457,7 +469,8 @@ class _Said(Struct, frozen=True, kw_only=True):
     acted: bool
     after: int
     rounds: int
-    stop: Stop
+    stop: Stop | None
+    """None when it is neither what was asked for nor a failure nor a bound."""
 
 
 def _sweep(rules: Rules, engine: lcm.Engine, state: State, event: _Sweep) -> tuple[State, Outcome]:
@@ -493,7 +506,7 @@ def _sweep(rules: Rules, engine: lcm.Engine, state: State, event: _Sweep) -> tup
         passes=tuple(running.passes),
         rounds=min(1, len(running.passes)) if said is None else said.rounds,
         calls=running.calls,
-        stop=Stop.SUMMARISER_ERROR if said is None else said.stop,
+        stop=Stop.SUMMARISER_ERROR if said is None else said.stop or _stuck(running, event),
         floor=None,
     )
 
@@ -501,38 +514,39 @@ def _sweep(rules: Rules, engine: lcm.Engine, state: State, event: _Sweep) -> tup
 def _talk(engine: lcm.Engine, store: lcm.Store, event: _Sweep) -> Talk[_Said]:
     """Run the operation of an event, and say of it what the engine tells or believes."""
     settings = engine.settings
+    stop: Stop | None = None
     if isinstance(event, SweepUntil):
         store, told = yield from lcm.compact_until(engine, store, event.target, event.target, 0)
-        running_out = told.rounds >= settings.rounds
-        stuck = Stop.BOUND_REACHED if running_out else _stuck(engine, store, event)
-        stop = Stop.UNDER_TARGET if told.success else stuck
-        return _Said(
-            store=store,
-            acted=told.rounds > 0,
-            after=told.final,
-            rounds=told.rounds,
-            stop=Stop.AUTHENTICATION if told.denied else stop,
-        )
-    if isinstance(event, Sweep):
-        talk = lcm.sweep(engine, store, event.budget, force=event.force, hard=event.hard)
+        if told.denied:
+            stop = Stop.AUTHENTICATION
+        elif told.success:
+            stop = Stop.UNDER_TARGET
+        elif told.rounds >= settings.rounds:
+            stop = Stop.BOUND_REACHED
+        acted, after, rounds = told.rounds > 0, told.final, told.rounds
     else:
-        talk = lcm.compact_leaf(engine, store, event.budget, force=event.force)
-    store, one = yield from talk
-    if one.denied:
-        stop = Stop.AUTHENTICATION
-    elif one.after <= settings.limit(event.budget):
-        stop = Stop.UNDER_TARGET
-    elif one.stopped:
-        stop = Stop.BOUND_REACHED
-    else:
-        stop = _stuck(engine, store, event)
-    return _Said(store=store, acted=one.acted, after=one.after, rounds=int(one.acted), stop=stop)
+        if isinstance(event, Sweep):
+            talk = lcm.sweep(engine, store, event.budget, force=event.force, hard=event.hard)
+        else:
+            talk = lcm.compact_leaf(engine, store, event.budget, force=event.force)
+        store, one = yield from talk
+        if one.denied:
+            stop = Stop.AUTHENTICATION
+        elif one.after <= settings.limit(event.budget):
+            stop = Stop.UNDER_TARGET
+        elif one.stopped:
+            stop = Stop.BOUND_REACHED
+        acted, after, rounds = one.acted, one.after, int(one.acted)
+    return _Said(store=store, acted=acted, after=after, rounds=rounds, stop=stop)
 
 
-def _stuck(engine: lcm.Engine, store: lcm.Store, event: _Sweep) -> Stop:
+def _stuck(running: _Running, event: _Sweep) -> Stop:
     """Return why the engine stopped above its target: nothing to select, or no progress."""
+    engine, store = running.engine, written(running.state, event.conversation)
+    hard = isinstance(event, SweepUntil) or (isinstance(event, Sweep) and event.hard)
     leaf = selection.leaf_chunk(engine.rules, store, store.rows, engine.settings)
-    hard = isinstance(event, Sweep) and event.hard
-    if not leaf.rows and _condensable(engine, store, hard=hard) is None:
+    own = leaf.rows or _condensable(engine, store, hard=hard) is not None
+    entries = entries_of(running.state, event.conversation)
+    if not own or not either(SPEC, event.settings, hard=hard)(entries):
         return Stop.NOTHING_TO_COMPACT
     return Stop.BOUND_REACHED if isinstance(event, CompactLeaf) else Stop.NO_PROGRESS

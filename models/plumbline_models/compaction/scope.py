@@ -76,7 +76,8 @@ class Scope(Struct, frozen=True, kw_only=True):
     rows: str = ""
     """What is said, row by row: ``u`` by a user, ``a`` by the assistant, ``l`` at length, ``o`` in
     a token, ``z`` nothing, ``e`` nothing that counts, ``E`` nothing that counts as much as a chunk,
-    ``c`` in CJK and at no known time, ``f`` naming a file."""
+    ``c`` in CJK and at no known time, ``f`` naming a file, ``0`` with a count of zero and ``n``
+    with a negative one."""
     whole: bool = False
     """Whether they all come at once, or one by one as well."""
     appends: int = 0
@@ -135,7 +136,7 @@ def row(here: ConversationId, number: int, kind: str) -> Row:
         digest=Digest(f"d{number}{kind}"),
         role={"u": "user", "e": "tool", "E": "tool"}.get(kind, "assistant"),
         text=text,
-        tokens={"e": 3, "E": 9}.get(kind),
+        tokens={"e": 3, "E": 9, "0": 0, "n": -3}.get(kind),
         time=None if kind == "c" else f"2025-01-01T00:00:{number:02}Z",
     )
 

@@ -35,6 +35,7 @@ from plumbline_models.lossless_claw.values import (
 
 COLLIDED = "UNIQUE constraint failed: context_items.conversation_id, context_items.ordinal"
 NAMED_ALREADY = "UNIQUE constraint failed: summaries.summary_id"
+GONE = "FOREIGN KEY constraint failed"
 
 Asking = tuple[Store, Answer]
 
@@ -240,9 +241,17 @@ def _put(
     first, last = chunk.rows[0].ordinal, chunk.rows[-1].ordinal
     if summary.id in {one.id for one in store.summaries}:
         raise ConstraintError(NAMED_ALREADY)
+    if not _are_stored(store, summary):
+        raise ConstraintError(GONE)
     store = replace(store, summaries=(*store.summaries, summary))
     store = replace_range(engine.rules, store, first, last, summary.id)
     return Passed(store=store, summary=summary, level=written.level, removed=removed)
+
+
+def _are_stored(store: Store, summary: Summary) -> bool:
+    """Tell whether what a summary links to is there still."""
+    messages, summaries = {one.id for one in store.messages}, {one.id for one in store.summaries}
+    return messages.issuperset(summary.messages) and summaries.issuperset(summary.sources)
 
 
 def _unique(names: list[str]) -> tuple[str, ...]:
