@@ -22,7 +22,7 @@ from plumbline.registry import (
     tokens_case,
 )
 from plumbline.tables import plan, table_clauses
-from plumbline_models import compaction, intake, ordinals, tokens
+from plumbline_models import compaction, intake, lossless_claw, ordinals, tokens
 from plumbline_models.decisions.counting import Door, Measure, admitted, estimate, most
 from plumbline_models.decisions.limits import Limits, regime, thresholds
 from plumbline_spec.case import Case
@@ -199,7 +199,9 @@ def as_choice(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, Enum):
         return f"`{value.value}`"
-    assert isinstance(value, ordinals.Rules | tokens.Rules | intake.Rules)
+    if value is None:
+        return "none"
+    assert isinstance(value, ordinals.Rules | tokens.Rules | intake.Rules | lossless_claw.Rules)
     return f"`{value.name}`"
 
 

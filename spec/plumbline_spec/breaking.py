@@ -8,10 +8,12 @@ found behind what breaks first. A trace is a shortest one in the first scope tha
 from collections.abc import Sequence
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from plumbline_models.contract import Machine
 from plumbline_spec.clause_table import Progress, silent
 from plumbline_spec.engines import findings_of
-from plumbline_spec.explore import MAX_STATES, explore
+from plumbline_spec.explore import MAX_STATES, Counterexample, explore
 from plumbline_spec.report import EngineReport, Finding, Verdict
 
 S = TypeVar("S")
@@ -43,7 +45,8 @@ def every_broken(
                 bounds += [walk.bound] if walk.bound is not None else []
                 states += walk.states
                 break
-            findings += findings_of(machine, walk.counterexample)
+            (found,) = findings_of(machine, walk.counterexample)
+            findings.append(replace(found, detail=_said(machine, walk.counterexample)))
             broken |= {one.clause for one in walk.counterexample.broken}
     held = [one.id for one in machine.clauses if one.id not in broken | without]
     said = f"{len(broken)} clauses broken by {machine.rules_name}, {len(held)} hold or are not met"
@@ -58,3 +61,9 @@ def every_broken(
         findings=tuple(findings),
         clauses=tuple(sorted(broken)),
     )
+
+
+def _said(machine: Machine[S, E, O, C], found: Counterexample[E]) -> str:
+    """Return what was promised and what was found, a pair of lines for each clause."""
+    sentences = {one.id: f"{one.id} ({one.title}). {one.sentence}" for one in machine.clauses}
+    return "\n  ".join(f"{sentences[one.clause]}\n  Found: {one.witness}." for one in found.broken)

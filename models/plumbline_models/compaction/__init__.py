@@ -12,8 +12,8 @@ States    ``State``: a state of intake, and the extent of each stored summary
 Events    those of intake; ``Evaluate`` ``Select`` ``Commit`` and ``CompactLeaf`` ``Sweep``
           ``SweepUntil``
 Outcomes  those of intake; ``Evaluated`` ``Selected`` ``Idle`` ``Committed`` ``Swept`` ``Refused``
-Clauses   CMP-1 to CMP-4 about states, CMP-5 to CMP-23 about steps, CMP-24 to CMP-37 about what is
-          reached; those of intake, tokens and ordinals
+Clauses   CMP-1 to CMP-4 about states, CMP-5 to CMP-23 and CMP-38 about steps, CMP-24 to CMP-37
+          about what is reached; those of intake, tokens and ordinals
 """
 
 from collections.abc import Callable

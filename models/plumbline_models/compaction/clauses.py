@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 from plumbline_models import intake, ordinals, tokens
 from plumbline_models.compaction import selection
-from plumbline_models.compaction.clauses_of_sweeps import about_sweeps
+from plumbline_models.compaction.clauses_of_sweeps import about_names, about_sweeps
 from plumbline_models.compaction.extents import extent_of, source
 from plumbline_models.compaction.passes import budget_of, threshold
 from plumbline_models.compaction.reaching import about_reach
@@ -73,6 +73,7 @@ def clauses(one_step: Step) -> tuple[Clause[State, Event, Outcome], ...]:
         *_about_readings(),
         *about_sweeps(one_step),
         *about_reach(),
+        *about_names(),
     )
     return (*own, *lifted(clauses_of_intake(), AS_INTAKE))
 

@@ -7,8 +7,10 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
+from plumbline_models import ordinals
 from plumbline_models.compaction import selection
 from plumbline_models.compaction.passes import threshold
+from plumbline_models.compaction.replaying import replayed
 from plumbline_models.compaction.selection import entries_of
 from plumbline_models.compaction.sweeps import CALLS_OF_A_PASS, during, either
 from plumbline_models.compaction.values import (
@@ -100,6 +102,21 @@ def about_sweeps(one_step: Step) -> tuple[StepClause[State, Event, Outcome], ...
     )
 
 
+def about_names() -> tuple[StepClause[State, Event, Outcome], ...]:
+    """Return the clause about the names of new summaries."""
+    return (
+        StepClause(
+            id="CMP-38",
+            title="names",
+            sentence="A sweep MUST give each new summary a name that no summary has, whatever its"
+            " text is and whenever it is made, and MUST NOT end in a constraint of the database.",
+            events=(CompactLeaf, Sweep, SweepUntil),
+            outcomes=(Swept, ordinals.Failed),
+            breaks=_names,
+        ),
+    )
+
+
 def _taken(event: Event, outcome: Outcome) -> tuple[_Sweep, Swept]:
     assert isinstance(event, CompactLeaf | Sweep | SweepUntil)
     assert isinstance(outcome, Swept)
@@ -133,6 +150,17 @@ def _truth(before: State, event: Event, outcome: Outcome, after: State) -> Witne
     most = CALLS_OF_A_PASS * (len(others) + (failed or isinstance(event, SweepUntil)))
     if not failed <= vain <= most:
         return _witness(event, f"says {said.calls} calls, and its passes made {made}")
+    return None
+
+
+def _names(before: State, event: Event, outcome: Outcome, after: State) -> Witness | None:
+    assert isinstance(event, CompactLeaf | Sweep | SweepUntil)
+    if isinstance(outcome, ordinals.Failed):
+        return _witness(event, f"failed in the constraint on {outcome.constraint}")
+    for one in replayed(before, event, outcome, after) or ():
+        name = one.record.summary
+        if any(extent.summary == name for extent in one.before.extents):
+            return _witness(event, f"gave a summary the name {name}, which another has")
     return None
 
 

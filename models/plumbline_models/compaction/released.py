@@ -90,7 +90,17 @@ def rules_of(name: str, release: lcm.Rules) -> Rules:
         prune_records=False,
     )
     ledger = tokens.Rules(name=name, lists=lists, door=Door.OPEN, measure=release.measure)
-    return Rules(name=name, log=intake.Rules(name=name, ledger=ledger), release=release)
+    return Rules(
+        name=name,
+        log=intake.Rules(name=name, ledger=ledger),
+        release=release,
+        stale_check=False,
+        tested=False,
+        newest_user=release.current,
+        skips_empty=release.current,
+        later_runs=False,
+        last_resort=False,
+    )
 
 
 def step(rules: Rules, release: lcm.Rules, state: State, event: Event) -> tuple[State, Outcome]:

@@ -2,10 +2,11 @@
 
 from msgspec.structs import replace
 
-from plumbline_models import tokens
+from plumbline_models import ordinals, tokens
 from plumbline_models.compaction import selection
 from plumbline_models.compaction.extents import source
 from plumbline_models.compaction.passes import items_of, put, threshold, total
+from plumbline_models.compaction.replaying import replacements, replayed
 from plumbline_models.compaction.scope import SMALL
 from plumbline_models.compaction.selection import Chunk, entries_of
 from plumbline_models.compaction.sweeps import either, interfered, sweep
@@ -25,7 +26,7 @@ from plumbline_models.compaction.values import (
     SweepUntil,
     Swept,
 )
-from plumbline_models.decisions.escalation import Level, Summarised, cut, measured
+from plumbline_models.decisions.escalation import Level, Summarised, Text, cut, measured
 from plumbline_models.history import Variant
 from plumbline_models.history.compaction.making import (
     DENIED,
@@ -119,6 +120,19 @@ def _gives_up(state: State, event: Event) -> tuple[State, Outcome]:
     if not isinstance(event, CompactLeaf | Sweep | SweepUntil):
         return right(state, event)
     return right(state, replace(event, settings=replace(event.settings, stale=1)))
+
+
+def _named_by_text(state: State, event: Event) -> tuple[State, Outcome]:
+    """Name a summary by its text and the millisecond in which it is made."""
+    after, outcome = right(state, event)
+    if not isinstance(event, Sweep) or not isinstance(outcome, Swept):
+        return after, outcome
+    made = replayed(state, event, outcome, after) or ()
+    texts = [one.text for one in replacements(event, outcome, after)]
+    for number, one in enumerate(made):
+        if texts[number] in texts[:number] and not any(said.took for said in event.script):
+            return one.before, ordinals.Failed(constraint="summaries.summary")
+    return after, outcome
 
 
 class _Cursor:
@@ -290,6 +304,17 @@ VARIANTS: tuple[CompactionVariant, ...] = (
         story="What is protected is larger than the target; the sweep fails without saying so, and"
         " its host tries again for ever.",
         scope=sweeps("u", SHORT),
+        sole=True,
+    ),
+    Variant(
+        name="NAMED_BY_TEXT",
+        machine=stepping("NAMED_BY_TEXT", _named_by_text),
+        breaks="CMP-38",
+        source="lossless-claw PR #295",
+        story="The id of a summary is a hash of its text and of the clock. Two passes with the same"
+        " text in the same millisecond make one id, and the sweep dies in a constraint after the"
+        " first of them.",
+        scope=sweeps("lllu", (Text(text="in short"),), summaries=2),
         sole=True,
     ),
     Variant(
