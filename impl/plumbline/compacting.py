@@ -16,8 +16,8 @@ from time import monotonic
 import apsw
 
 from plumbline.chunk import Chunk, lengths, put, read_chunk
-from plumbline.context_cache import ContextCache, Kept
-from plumbline.database import snapshot, transaction
+from plumbline.context_cache import ContextCache, Kept, is_at, read_kept
+from plumbline.database import snapshot
 from plumbline.sweeps import (
     STOPS,
     Event,
@@ -44,7 +44,6 @@ from plumbline_models.decisions.escalation import (
     Summarised,
     escalate,
 )
-from plumbline_models.ordinals import ConversationId
 
 MILLISECONDS = 1_000
 
@@ -91,15 +90,6 @@ class Engine:
                 case SweepUntil():
                     return sweep_until(run, event)
 
-    def read(self, conversation: ConversationId) -> Kept:
-        """Return the list of a conversation, its revision and its total, as of one moment."""
-        (revision, total), *_ = self.db.execute(
-            "SELECT revision, tokens FROM conversations WHERE conversation = ?", (conversation,)
-        )
-        assert isinstance(revision, int)
-        assert isinstance(total, int)
-        return Kept(revision, total, read(self.db, conversation))
-
 
 class _LiveRun(Run):
     """A sweep whose summariser is asked between transactions."""
@@ -138,7 +128,7 @@ class _LiveRun(Run):
         """Read the list again, or give up when others come first again and again."""
         self.engine.cache.stale(self.event.conversation)
         with snapshot(self.db):
-            self._hold(self.engine.read(self.event.conversation))
+            self._hold(read_kept(self.db, self.event.conversation))
         return self.selected_in_vain()
 
     def _look_again(self) -> None:
@@ -147,7 +137,7 @@ class _LiveRun(Run):
             found = begin(self.db, self.event.conversation, self.event.summary)
             if found is not None and found.revision != self.revision:
                 self.engine.cache.stale(self.event.conversation)
-                self._hold(self.engine.read(self.event.conversation))
+                self._hold(read_kept(self.db, self.event.conversation))
 
     def _hold(self, kept: Kept) -> None:
         self.window = Window(list(kept.rows), self.event.settings)
@@ -190,16 +180,11 @@ class _LiveRun(Run):
     def put(self, chunk: Chunk, kind: Kind, made: Summarised) -> None:
         """Replace a chunk in a transaction of its own. Raises when it is stale."""
         conversation = self.event.conversation
-        try:
-            with transaction(self.db):
-                if not _is_at(self.db, conversation, self.revision):
-                    chunk = self._found_again(chunk, kind)
-                name = self.name()
-                record = put(self.db, conversation, self.window, chunk, kind, name, made)
-        except BaseException:
-            # The list may be as it would be after a commit that did not happen.
-            self.engine.cache.stale(conversation)
-            raise
+        with self.engine.cache.committing(self.db, conversation):
+            if not is_at(self.db, conversation, self.revision):
+                chunk = self._found_again(chunk, kind)
+            name = self.name()
+            record = put(self.db, conversation, self.window, chunk, kind, name, made)
         self.revision += 1
         self.total, self.stale = record.after, 0
         kept = Kept(self.revision, self.total, self.window.rows)
@@ -214,24 +199,12 @@ class _LiveRun(Run):
         A last resort is about all that is not protected, so it is planned anew.
         """
         items = self.window.items(chunk.span)
-        self._hold(self.engine.read(self.event.conversation))
+        self._hold(read_kept(self.db, self.event.conversation))
         span = self.window.found(items)
         again = kind in {Kind.WRAP, Kind.PREFIX}
         if span is None or again or self.window.refusal(span) is not None:
             raise _StaleError
         return Chunk(span, chunk.sources)
-
-
-def _is_at(db: apsw.Connection, conversation: ConversationId, revision: int) -> bool:
-    """Tell whether nothing has changed a context since this revision.
-
-    It writes, so it takes its turn among those that write, and is no reading.
-    """
-    db.execute(
-        "UPDATE conversations SET revision = revision WHERE conversation = ? AND revision = ?",
-        (conversation, revision),
-    )
-    return db.changes() == 1
 
 
 def _is_of(chunk: Chunk, window: Window) -> bool:

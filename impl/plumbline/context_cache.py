@@ -1,6 +1,6 @@
 """Contexts that were read, kept for as long as somebody compacts.
 
-Chapter ``spec/compaction.md``, "The context cache".
+Chapter ``spec/context_cache.md``; must match ``plumbline_models.context_cache``.
 
 Theory of operation. A list is worth keeping between the passes of a compaction and dangerous at any
 other time. So the cache counts who uses it and is empty when nobody does; it is asked for a list by
@@ -9,12 +9,14 @@ conversation at which that was read. Whether a list still is what stands there i
 is used: a commit is made at that revision or not from this list.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 
+import apsw
 from msgspec import Struct
 
-from plumbline.window import Standing
+from plumbline.database import transaction
+from plumbline.window import Standing, read
 from plumbline_models.ordinals import ConversationId
 
 
@@ -38,16 +40,46 @@ class ContextCache:
         """How many compactions use it now."""
         return self._users
 
+    @property
+    def kept(self) -> Mapping[ConversationId, Kept]:
+        """The lists that are kept now."""
+        return self._kept
+
+    def begin(self) -> None:
+        """Count a compaction that begins."""
+        self._users += 1
+
+    def end(self) -> None:
+        """Count a compaction that ends; the last one leaves nothing."""
+        self._users -= 1
+        if not self._users:
+            self._kept.clear()
+
     @contextmanager
     def using(self) -> Generator[None]:
         """Keep lists for as long as this block, and those inside it and beside it, run."""
-        self._users += 1
+        self.begin()
         try:
             yield
         finally:
-            self._users -= 1
-            if not self._users:
-                self._kept.clear()
+            self.end()
+
+    @contextmanager
+    def committing(self, db: apsw.Connection, conversation: ConversationId) -> Generator[None]:
+        """Run a block in one transaction; when anything is raised, forget the list."""
+        try:
+            with transaction(db):
+                yield
+        except BaseException:
+            # The list may be as it would be after a commit that did not happen.
+            self.stale(conversation)
+            raise
+
+    def copy(self) -> "ContextCache":
+        """Return a cache with the same compactions and lists, for those who come back to it."""
+        copied = ContextCache()
+        copied._users, copied._kept = self._users, dict(self._kept)
+        return copied
 
     def get(self, conversation: ConversationId, read: Callable[[], Kept]) -> Kept:
         """Return the list of a conversation, an empty one too, and read it when it is not here.
@@ -68,3 +100,25 @@ class ContextCache:
     def stale(self, conversation: ConversationId) -> None:
         """Forget the list of a conversation, which somebody else has changed."""
         self._kept.pop(conversation, None)
+
+
+def read_kept(db: apsw.Connection, conversation: ConversationId) -> Kept:
+    """Return the list of a conversation, its revision and its total, as of one moment."""
+    (revision, total), *_ = db.execute(
+        "SELECT revision, tokens FROM conversations WHERE conversation = ?", (conversation,)
+    )
+    assert isinstance(revision, int)
+    assert isinstance(total, int)
+    return Kept(revision, total, read(db, conversation))
+
+
+def is_at(db: apsw.Connection, conversation: ConversationId, revision: int) -> bool:
+    """Tell whether nothing has changed a context since this revision.
+
+    It writes, so it takes its turn among those that write, and is no reading.
+    """
+    db.execute(
+        "UPDATE conversations SET revision = revision WHERE conversation = ? AND revision = ?",
+        (conversation, revision),
+    )
+    return db.changes() == 1

@@ -10,12 +10,14 @@ from plumbline import intake as sqlite_intake
 from plumbline import ordinals as sqlite_ordinals
 from plumbline import tokens as sqlite_tokens
 from plumbline.builds import faulted_builds, interleaved_builds
+from plumbline.cache_host import judged_cache
 from plumbline.mutation.mutants import mutants
 from plumbline.sqlite_host import judged
 from plumbline.sqlite_shared import SqliteShared
 from plumbline.sqlite_storage import SqliteStorage
-from plumbline_models import compaction, intake, ordinals, tokens
+from plumbline_models import compaction, context_cache, intake, ordinals, tokens
 from plumbline_models.history.compaction import VARIANTS as COMPACTION_VARIANTS
+from plumbline_models.history.context_cache import VARIANTS as CONTEXT_CACHE_VARIANTS
 from plumbline_models.history.intake import VARIANTS as INTAKE_VARIANTS
 from plumbline_models.history.ordinals import VARIANTS as ORDINALS_VARIANTS
 from plumbline_models.history.tokens import VARIANTS as TOKENS_VARIANTS
@@ -380,6 +382,33 @@ def _compaction_machine(rules: compaction.Rules) -> Callable[[], compaction.Mach
     return lambda: compaction.machine(rules)
 
 
+def context_cache_case() -> Case[
+    context_cache.State, context_cache.Event, context_cache.Outcome, context_cache.Scope
+]:
+    """Return the context cache over SQLite, with the scopes of every profile."""
+    small = context_cache.Scope()
+    medium = context_cache.Scope(revisions=3)
+    large = context_cache.Scope(conversations=3, revisions=3, users=3)
+    return Case(
+        machine=context_cache.machine(),
+        rule_sets={rules.name: _cache_machine(rules) for rules in context_cache.RULE_SETS},
+        different_rule_sets=(("SPEC", "FLAG"), ("SPEC", "RELEASED"), ("FLAG", "RELEASED")),
+        scopes={
+            "quick": Scopes(explore=(medium,), descend=(small,), diff=small),
+            "ci": Scopes(explore=(medium,), descend=(medium,), diff=medium),
+            "nightly": Scopes(explore=(medium, large), descend=(medium,), diff=medium),
+        },
+        vectors_scopes=(small,),
+        host=judged_cache,
+        durable=judged_cache,
+        variants=CONTEXT_CACHE_VARIANTS,
+    )
+
+
+def _cache_machine(rules: context_cache.Rules) -> Callable[[], context_cache.Machine]:
+    return lambda: context_cache.machine(rules)
+
+
 def subjects() -> tuple[Subject, ...]:
     """Return every machine, in the order of the chapters."""
     return (
@@ -387,6 +416,7 @@ def subjects() -> tuple[Subject, ...]:
         subject(tokens_case()),
         subject(intake_case()),
         subject(compaction_case()),
+        subject(context_cache_case()),
     )
 
 
