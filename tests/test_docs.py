@@ -16,13 +16,21 @@ from plumbline.command import cli
 from plumbline.generate import generated
 from plumbline.registry import (
     compaction_case,
+    context_cache_case,
     intake_case,
     ordinals_case,
     subjects,
     tokens_case,
 )
 from plumbline.tables import plan, table_clauses
-from plumbline_models import compaction, intake, lossless_claw, ordinals, tokens
+from plumbline_models import (
+    compaction,
+    context_cache,
+    intake,
+    lossless_claw,
+    ordinals,
+    tokens,
+)
 from plumbline_models.decisions.counting import Door, Measure, admitted, estimate, most
 from plumbline_models.decisions.limits import Limits, regime, thresholds
 from plumbline_spec.case import Case
@@ -49,6 +57,7 @@ PAGES = (
     "spec/tokens.md",
     "spec/intake.md",
     "spec/compaction.md",
+    "spec/context_cache.md",
     "spec/tables.md",
     "spec/faults.md",
 )
@@ -146,7 +155,12 @@ COMPACTION = chapter(
     ),
     INTAKE,
 )
-CHAPTERS = (ORDINALS, TOKENS, INTAKE, COMPACTION)
+CONTEXT_CACHE = chapter(
+    context_cache_case(),
+    context_cache.RULE_SETS,
+    of_structs(context_cache.Conversation, context_cache.Kept, context_cache.Listed),
+)
+CHAPTERS = (ORDINALS, TOKENS, INTAKE, COMPACTION, CONTEXT_CACHE)
 
 every_chapter = pytest.mark.parametrize("one", CHAPTERS, ids=lambda one: one.name)
 
@@ -370,7 +384,9 @@ def test_what_an_event_shares_with_the_machine_below_is_left_to_its_chapter(one:
 @every_chapter
 def test_an_event_is_introduced_with_its_fields(one: Chapter) -> None:
     said = re.findall(r"^`(\w+)\(([^)]*)\)`", section(one.path, "Events"), re.MULTILINE)
-    found = {name: tuple(fields.split(", ")) for name, fields in said if name in one.events}
+    found = {
+        name: tuple(filter(None, fields.split(", "))) for name, fields in said if name in one.events
+    }
     assert found == {name: one.events[name] for name in one.tabled}
 
 

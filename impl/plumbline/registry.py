@@ -401,8 +401,20 @@ def context_cache_case() -> Case[
         vectors_scopes=(small,),
         host=judged_cache,
         durable=judged_cache,
+        mutants=mutants("context_cache", _context_cache_case_of, (small,)),
         variants=CONTEXT_CACHE_VARIANTS,
     )
+
+
+def _context_cache_case_of(
+    registry: ModuleType,
+) -> Case[context_cache.State, context_cache.Event, context_cache.Outcome, context_cache.Scope]:
+    made: Callable[
+        [],
+        Case[context_cache.State, context_cache.Event, context_cache.Outcome, context_cache.Scope],
+    ]
+    made = registry.context_cache_case
+    return made()
 
 
 def _cache_machine(rules: context_cache.Rules) -> Callable[[], context_cache.Machine]:

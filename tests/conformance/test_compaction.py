@@ -10,7 +10,6 @@ from msgspec.structs import replace
 
 from plumbline import compaction as sqlite_compaction
 from plumbline.compacting import Engine, Summariser
-from plumbline.context_cache import ContextCache, Kept
 from plumbline.database import MEMORY, answered, open_database
 from plumbline.registry import compaction_case
 from plumbline.sqlite_host import SqliteHost
@@ -566,58 +565,6 @@ def test_a_last_resort_that_is_overtaken_is_planned_anew() -> None:
     found = engine.compact(until(18), world.committed)
     assert found is not None
     assert found.stop is Stop.UNDER_TARGET
-
-
-# The cache
-
-
-def kept(revision: int) -> Kept:
-    return Kept(revision, 0, [])
-
-
-def test_a_cache_keeps_empty_lists_while_it_is_used_and_nothing_else() -> None:
-    cache = ContextCache()
-    read = iter(range(100))
-
-    def reading() -> Kept:
-        return kept(next(read))
-
-    assert [cache.get(C, reading).revision for _ in range(2)] == [0, 1]
-    with cache.using():
-        assert [cache.get(C, reading).revision for _ in range(2)] == [2, 2]
-        with cache.using():
-            assert cache.get(C, reading).revision == 2
-        assert cache.get(C, reading).revision == 2
-        assert cache.get(ConversationId("d"), reading).revision == 3
-        cache.stale(C)
-        assert cache.get(C, reading).revision == 4
-        cache.committed(C, kept(50))
-        assert cache.get(C, reading).revision == 50
-    assert cache.get(C, reading).revision == 5
-
-
-def test_a_cache_is_empty_after_an_exception_and_after_the_last_user_alone() -> None:
-    cache = ContextCache()
-    with cache.using():
-        cache.get(C, lambda: kept(1))
-        with pytest.raises(ValueError, match="within"), cache.using():
-            raise ValueError("within")
-        assert cache.get(C, lambda: kept(2)).revision == 1
-    assert cache.users == 0
-    cache.committed(C, kept(3))
-    with cache.using():
-        assert cache.get(C, lambda: kept(4)).revision == 4
-
-
-def test_the_compaction_of_another_conversation_leaves_a_list_alone() -> None:
-    """The boolean of PR #295 before its review destroyed the cache of another session."""
-    cache = ContextCache()
-    first, second = cache.using(), cache.using()
-    with first:
-        cache.get(C, lambda: kept(1))
-        with second:
-            cache.get(ConversationId("d"), lambda: kept(1))
-        assert cache.get(C, lambda: kept(2)).revision == 1
 
 
 # Bugs planted in the implementation

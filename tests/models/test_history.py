@@ -6,10 +6,11 @@ from typing import TypeVar
 import pytest
 from msgspec import Struct
 
-from plumbline_models import compaction, intake, ordinals, tokens
+from plumbline_models import compaction, context_cache, intake, ordinals, tokens
 from plumbline_models.contract import Machine, StateClause
 from plumbline_models.history import CONSTRUCTED, Variant
 from plumbline_models.history.compaction import VARIANTS as OF_COMPACTION
+from plumbline_models.history.context_cache import VARIANTS as OF_CONTEXT_CACHE
 from plumbline_models.history.intake import VARIANTS as OF_INTAKE
 from plumbline_models.history.ordinals import VARIANTS as OF_ORDINALS
 from plumbline_models.history.tokens import VARIANTS as OF_TOKENS
@@ -100,6 +101,9 @@ HISTORIES = (
     history(ordinals.machine(), [one.name for one in ordinals.RULE_SETS], OF_ORDINALS),
     history(tokens.machine(), [one.name for one in tokens.RULE_SETS], OF_TOKENS),
     history(compaction.machine(), [one.name for one in compaction.RULE_SETS], OF_COMPACTION),
+    history(
+        context_cache.machine(), [one.name for one in context_cache.RULE_SETS], OF_CONTEXT_CACHE
+    ),
     history(intake.machine(), [one.name for one in intake.RULE_SETS], OF_INTAKE),
 )
 

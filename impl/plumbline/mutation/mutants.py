@@ -71,6 +71,7 @@ PARTS: Mapping[str, tuple[Part, ...]] = {
         Part("plumbline.sweeps"),
         Part(SCHEMA, frozenset({"COMPACTION"})),
     ),
+    "context_cache": (Part("plumbline.context_cache"),),
 }
 """What is judged on which machine; what all of them stand on, on the uppermost."""
 FELT_ELSEWHERE: Mapping[str, str] = {
