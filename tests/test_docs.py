@@ -384,8 +384,10 @@ def test_what_an_event_shares_with_the_machine_below_is_left_to_its_chapter(one:
 @every_chapter
 def test_an_event_is_introduced_with_its_fields(one: Chapter) -> None:
     said = re.findall(r"^`(\w+)\(([^)]*)\)`", section(one.path, "Events"), re.MULTILINE)
-    found = {
-        name: tuple(filter(None, fields.split(", "))) for name, fields in said if name in one.events
+    found: dict[str, tuple[str, ...]] = {
+        name: tuple(str(fields).split(", ")) if fields else ()
+        for name, fields in said
+        if name in one.events
     }
     assert found == {name: one.events[name] for name in one.tabled}
 

@@ -11,6 +11,7 @@ is used: a commit is made at that revision or not from this list.
 
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from typing import Self
 
 import apsw
 from msgspec import Struct
@@ -31,9 +32,13 @@ class Kept(Struct, frozen=True):
 class ContextCache:
     """The lists of an engine, by conversation."""
 
-    def __init__(self) -> None:
-        self._users = 0
-        self._kept: dict[ConversationId, Kept] = {}
+    def __init__(
+        self,
+        users: int = 0,
+        kept: Mapping[ConversationId, Kept] = {},
+    ) -> None:
+        self._users = users
+        self._kept = dict(kept)
 
     @property
     def users(self) -> int:
@@ -75,11 +80,9 @@ class ContextCache:
             self.stale(conversation)
             raise
 
-    def copy(self) -> "ContextCache":
+    def copy(self) -> Self:
         """Return a cache with the same compactions and lists, for those who come back to it."""
-        copied = ContextCache()
-        copied._users, copied._kept = self._users, dict(self._kept)
-        return copied
+        return type(self)(self._users, self._kept)
 
     def get(self, conversation: ConversationId, read: Callable[[], Kept]) -> Kept:
         """Return the list of a conversation, an empty one too, and read it when it is not here.

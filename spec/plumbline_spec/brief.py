@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from enum import Enum
+from typing import cast
 
 from msgspec import NODEFAULT, Struct
 from msgspec.structs import fields
@@ -34,12 +35,16 @@ def _short(value: object) -> str:
         case str():
             text = value if len(value) <= MAX_TEXT else value[: MAX_TEXT - 1] + "…"
             return text if text.isprintable() and " " not in text and text else repr(text)
-        case Sequence():
-            shown = [_short(one) for one in value[:MAX_ITEMS]]
-            more = [f"and {len(value) - MAX_ITEMS} more"] if len(value) > MAX_ITEMS else []
-            return f"[{', '.join(shown + more)}]"
+        case tuple() | list():
+            return _several(cast("Sequence[object]", value))
         case _:
             return str(value)
+
+
+def _several(values: Sequence[object]) -> str:
+    shown = [_short(one) for one in values[:MAX_ITEMS]]
+    more = [f"and {len(values) - MAX_ITEMS} more"] if len(values) > MAX_ITEMS else []
+    return f"[{', '.join(shown + more)}]"
 
 
 def _inside(value: Struct) -> str:

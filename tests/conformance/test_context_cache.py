@@ -4,7 +4,9 @@ from collections.abc import Callable
 
 import pytest
 from msgspec.structs import replace
+from typing_extensions import override
 
+from plumbline import cache_host
 from plumbline import tokens as sqlite_tokens
 from plumbline.cache_host import CacheHost
 from plumbline.context_cache import ContextCache, Kept, is_at, read_kept
@@ -173,29 +175,40 @@ def test_the_compaction_of_another_conversation_leaves_a_list_alone() -> None:
 # Bugs planted in the implementation
 
 
-def _flag(self: ContextCache) -> None:
-    self._users = 1
+class Flag(ContextCache):
+    @override
+    def begin(self) -> None:
+        self._users = 1
 
 
-def _leaving(self: ContextCache) -> None:
-    self._users -= 1
+class Leaving(ContextCache):
+    @override
+    def end(self) -> None:
+        self._users -= 1
 
 
-def _by_length(self: ContextCache, conversation: ConversationId, read: Callable[[], Kept]) -> Kept:
-    kept = self.kept.get(conversation)
-    found = kept if kept is not None and kept.rows else read()
-    if self.users:
-        self._kept[conversation] = found
-    return found
+class ByLength(ContextCache):
+    @override
+    def get(self, conversation: ConversationId, read: Callable[[], Kept]) -> Kept:
+        kept = self.kept.get(conversation)
+        found = kept if kept is not None and kept.rows else read()
+        if self.users:
+            self._kept[conversation] = found
+        return found
 
 
-BUGS: dict[str, tuple[str, object]] = {
-    "begin": ("the count is a flag", _flag),
-    "end": ("the last one leaves its lists", _leaving),
-    "get": ("an empty list is read again", _by_length),
-    "stale": ("a list stays when its commit is stale or fails", lambda _self, _conversation: None),
-    "committed": ("nothing is kept after a commit", lambda _self, _conversation, _kept: None),
-}
+class NeverForgetting(ContextCache):
+    @override
+    def stale(self, conversation: ConversationId) -> None:
+        pass
+
+
+class NeverTold(ContextCache):
+    @override
+    def committed(self, conversation: ConversationId, kept: Kept) -> None:
+        pass
+
+
 SCOPE = context_cache.Scope(conversations=1)
 CASE = replace(
     context_cache_case(),
@@ -212,11 +225,11 @@ def test_the_shipped_cache_holds(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("engine", [run_descend, run_lockstep])
-@pytest.mark.parametrize("method", BUGS, ids=lambda method: BUGS[method][0])
+@pytest.mark.parametrize("bug", [Flag, Leaving, ByLength, NeverForgetting, NeverTold])
 def test_a_planted_bug_is_found(
-    method: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    bug: type[ContextCache], engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ContextCache, method, BUGS[method][1])
+    monkeypatch.setattr(cache_host, "ContextCache", bug)
     found = engine(CASE, LONG, silent)
     assert found.verdict is Verdict.BROKEN
     assert found.findings
