@@ -3,7 +3,7 @@
 Chapter ``spec/compaction.md``, "Extents" and "The source of a pass".
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import cast
 
 import apsw
@@ -13,7 +13,7 @@ from msgspec import Struct
 from plumbline import ordinals as lists
 from plumbline import tokens as ledgers
 from plumbline.damaged import Value
-from plumbline.window import Span, Window
+from plumbline.window import Span, Standing, Window
 from plumbline_models.compaction import Extent, Kind, Pass, Settings
 from plumbline_models.decisions.escalation import Budget, Summarised, budget
 from plumbline_models.decisions.sources import Block, files_in, source_of
@@ -74,6 +74,10 @@ LEFT JOIN extents AS x ON x.summary = c.summary
 LEFT JOIN entries AS e ON e.message = c.message
 WHERE c.conversation = ? AND c.position BETWEEN ? AND ? ORDER BY c.position
 """  # noqa: S608 - texts of this module
+_SAID = """
+SELECT c.message, m.text FROM context AS c CROSS JOIN messages AS m ON m.message = c.message
+WHERE c.conversation = ? AND c.position BETWEEN ? AND ? ORDER BY c.position
+"""
 _REPLACED = f"""
 SELECT {_SOURCE} FROM lineage AS c
 LEFT JOIN messages AS m ON m.message = c.message
@@ -87,10 +91,34 @@ WHERE c.summary = ? ORDER BY c.position
 def read_chunk(
     db: apsw.Connection, conversation: ConversationId, window: Window, span: Span
 ) -> Chunk:
-    """Return a chunk with its texts, in one query."""
-    first, last = window.rows[span.first].position, window.rows[span.last - 1].position
-    rows = db.execute(_STANDING, (conversation, first, last))
-    return Chunk(span, tuple(_sources(rows)))
+    """Return a chunk with its texts, in one query.
+
+    Of messages the list knows all but their texts.
+    """
+    rows = window.rows[span.first : span.last]
+    place = (conversation, rows[0].position, rows[-1].position)
+    if any(row.depth is not None for row in rows):
+        return Chunk(span, tuple(_sources(db.execute(_STANDING, place))))
+    said = cast("Iterable[tuple[str, str]]", db.execute(_SAID, place))
+    known = {row.message: row for row in rows}
+    return Chunk(span, tuple(_messages(said, known)))
+
+
+def _messages(
+    said: Iterable[tuple[str, str]], known: Mapping[str | None, Standing]
+) -> Iterator[Source]:
+    """Yield messages as sources; one that the list does not know has no count and nobody said it.
+
+    Then the list is an old one, and whoever reads with a list that may be old looks for that.
+    """
+    for message, text in said:
+        row = known.get(message, _UNKNOWN)
+        yield Source(
+            text, row.tokens, row.role, row.time, row.time, None, 0, 0, 0, (), message, None
+        )
+
+
+_UNKNOWN = Standing(0, None, None, 0, None, None, None, says=False)
 
 
 def read_lineage(db: apsw.Connection, summary: SummaryId) -> tuple[Source, ...]:

@@ -365,6 +365,7 @@ def _odd_scopes() -> tuple[compaction.Scope, ...]:
             settings=(small, replace(small, fallback_cap=1)),
         ),
         replace(empty, rows="zlEu", summaries=2, scripts=(long, vain)),
+        replace(empty, rows="Eu"),
     )
 
 

@@ -132,12 +132,12 @@ class Run:
         made, took = conducted(chunk.text, span.tokens, budget, self._answers())
         self.calls += made.calls
         self.took += took
-        items = self.window.items(span)
+        was = self.window
         interfered = self._meanwhile()
         if isinstance(made, Abandoned):
             return STOPS[made.failure]
         if interfered:
-            found = self.window.found(items)
+            found = self.window.found(was.items(span))
             if found is None or self.window.refusal(found) is not None:
                 return self.selected_in_vain()
             chunk = Chunk(found, chunk.sources)

@@ -24,6 +24,8 @@ from plumbline_models.ordinals import (
     SummaryItem,
 )
 
+USER = "user"
+"""The role of those whom an agent answers."""
 LEAST = 2
 """Tokens that a chunk has at least: one that counts less has no text that is shorter."""
 PRIOR = 2
@@ -38,7 +40,9 @@ class Standing(Struct, frozen=True):
     summary: str | None
     tokens: int
     depth: int | None
-    user: bool
+    role: str | None
+    """Who said a message, where a row brought it."""
+    time: str | None
     says: bool
 
     @property
@@ -60,7 +64,7 @@ class Span(Struct, frozen=True):
 
 _LIST = """
 SELECT c.position, c.message, c.summary, coalesce(m.tokens, s.tokens, 0), s.depth,
-    e.role IS 'user', coalesce(octet_length(m.text), octet_length(s.text), 0) > 0
+    e.role, e.time, coalesce(octet_length(m.text), octet_length(s.text), 0) > 0
 FROM context AS c
 LEFT JOIN messages AS m ON m.message = c.message
 LEFT JOIN summaries AS s ON s.summary = c.summary
@@ -72,8 +76,8 @@ WHERE c.conversation = ? ORDER BY c.position
 def read(db: apsw.Connection, conversation: ConversationId) -> list[Standing]:
     """Return the context of a conversation, oldest first, in one query."""
     return [
-        Standing(position, message, summary, tokens, depth, bool(user), bool(says))
-        for position, message, summary, tokens, depth, user, says in db.execute(
+        Standing(position, message, summary, tokens, depth, role, time, bool(says))
+        for position, message, summary, tokens, depth, role, time, says in db.execute(
             _LIST, (conversation,)
         )
     ]
@@ -185,7 +189,7 @@ class Window:
     def replace(self, span: Span, summary: str, tokens: int, depth: int, *, says: bool) -> None:
         """Put a summary in the place of a chunk."""
         at = self.rows[span.first].position
-        row = Standing(at, None, summary, tokens, depth, user=False, says=says)
+        row = Standing(at, None, summary, tokens, depth, None, None, says)
         self.rows[span.first : span.last] = [row]
         self.boundary -= span.last - span.first - 1
         self._raw_from = min(self._raw_from, span.first)
@@ -239,7 +243,7 @@ def _boundary(rows: list[Standing], settings: Settings) -> int:
         if tail:
             boundary, kept = index, kept + 1
             tail = kept < settings.fresh_tail
-        if user and row.user:
+        if user and row.role == USER:
             boundary, user = index, False
         if not tail and not user:
             break
