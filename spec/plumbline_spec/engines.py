@@ -301,15 +301,20 @@ def run_diff(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> EngineRe
             if one.equal is equal
         ]
 
-    equal = [*compared(case.equal_rule_sets), *claimed(equal=True)]
-    different = [*compared(case.different_rule_sets), *claimed(equal=False)]
-    states = sum(one.states for one in (*equal, *different))
+    equal, different = compared(case.equal_rule_sets), compared(case.different_rule_sets)
     said = [f"{one.left} = {one.right}" for one in equal if one.equal]
     said += [
         f"{one.left} ≠ {one.right} in {len(one.events)} events"
         for one in different
         if one.differences
     ]
+    alike, apart = claimed(equal=True), claimed(equal=False)
+    for left, right in dict.fromkeys((one.left, one.right) for one in case.compared):
+        same = sum((one.left, one.right) == (left, right) and one.equal for one in alike)
+        other = sum((one.left, one.right) == (left, right) and not one.equal for one in apart)
+        said.append(f"{left} = {right} in {same} scopes and ≠ in {other}")
+    equal, different = [*equal, *alike], [*different, *apart]
+    states = sum(one.states for one in (*equal, *different))
     return _report(
         case.machine.name,
         "diff",

@@ -242,6 +242,24 @@ def test_rule_sets_that_differ_are_told_apart_by_a_trace(run: Run) -> None:
     assert scope.rows
 
 
+def test_no_change_of_behaviour_is_told_from_one_scope_by_scope(run: Run) -> None:
+    """What a pull request said of itself is true in two scopes and false in three."""
+    ran = run("diff", "compaction", "before", "pr295")
+    assert ran.code == 1
+    for where in (
+        "whatever is answered",
+        "a stored count of zero",
+        "a stored count below zero",
+        "others change the context during a call",
+    ):
+        assert where in ran.out
+    document = run("diff", "compaction", "BEFORE_295", "PR295", "--json").document
+    assert (document["left"], document["right"]) == ("BEFORE_295", "PR295")
+    scopes = msgspec.convert(document["scopes"], list[ScopeDiff])
+    assert [one.equal for one in scopes] == [True, True, False, False, False]
+    assert all(len(one.rows) == 3 for one in scopes if not one.equal)
+
+
 def test_a_comparison_that_reaches_its_bound_could_not_finish(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from plumbline_spec import engines, toy
-from plumbline_spec.case import Case, Plan
+from plumbline_spec.case import Case, Compared, Plan
 from plumbline_spec.clause_table import silent
 from plumbline_spec.descend import descend
 from plumbline_spec.diff import diff
@@ -299,6 +299,23 @@ def test_rule_sets_that_are_called_equal_and_differ_are_broken(toy_spec: Path) -
     assert finding.name == "SPEC = PARTLY"
     assert finding.detail.startswith("outcome.reason: ")
     assert report.summary == "6 pairs of states; SPEC = BY_ROOM"
+
+
+def test_what_is_claimed_of_a_scope_is_held_to_it(toy_spec: Path) -> None:
+    def claim(right: str, *, equal: bool) -> Compared[toy.Scope]:
+        return Compared(left="SPEC", right=right, where="here", scope=SCOPE, equal=equal)
+
+    case = replace(toy.case(), equal_rule_sets=(), different_rule_sets=())
+    right = replace(case, compared=(claim("BY_ROOM", equal=True), claim("PARTLY", equal=False)))
+    report = ran("diff", right, plan_in(toy_spec))
+    assert report.verdict is Verdict.HOLDS
+    assert "SPEC = BY_ROOM in 1 scopes and ≠ in 0" in report.summary
+    assert "SPEC = PARTLY in 0 scopes and ≠ in 1" in report.summary
+    wrong = replace(case, compared=(claim("BY_ROOM", equal=False), claim("PARTLY", equal=True)))
+    report = ran("diff", wrong, plan_in(toy_spec))
+    assert report.verdict is Verdict.BROKEN
+    assert [one.name for one in report.findings] == ["SPEC = PARTLY"]
+    assert report.details == ("equal in this scope: SPEC and BY_ROOM",)
 
 
 def test_a_bound_of_diff_is_unfinished(toy_spec: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -144,8 +144,8 @@ VARIANTS: tuple[CompactionVariant, ...] = (
         sole=True,
     ),
     Variant(
-        name="FIG3_LITERAL",
-        machine=stepping("FIG3_LITERAL", committing(_to_the_cap)),
+        name="FIGURE_3",
+        machine=stepping("FIGURE_3", committing(_to_the_cap)),
         breaks="CMP-5",
         source="LCM paper, figure 3, line 14",
         story="The third level cuts the source to the cap and returns it without the test of the"
