@@ -7,7 +7,7 @@ to each goal and keeps a set from which none can be taken away; ``verify`` holds
 the file.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from msgspec import Struct
@@ -36,7 +36,7 @@ def goals_of(
     """Return everything that a machine's vectors must reach."""
     pairs: set[Goal] = {("pair", *pair) for pair in own_pairs(machine)}
     clauses: set[Goal] = {("clause", clause.id) for clause in machine.own_clauses}
-    told: set[Goal] = {("variant", one.name) for one in variants if _tellable(machine, one)}
+    told: set[Goal] = {("variant", name) for name in tellable(machine, variants)}
     return frozenset(pairs | clauses | told)
 
 
@@ -45,24 +45,36 @@ def own_pairs(machine: Machine[S, E, O, C]) -> list[tuple[str, str]]:
     return [pair for pair in machine.pairs if pair not in machine.inherited_pairs]
 
 
-def _tellable(machine: Machine[S, E, O, C], variant: Variant[S, E, O, C]) -> bool:
-    """Tell whether a variant begins where the machine does; a seeded one has no portable trace."""
-    return canonical(variant.machine().initial) == canonical(machine.initial)
+Wrong = Mapping[str, Machine[S, E, O, C]]
+"""Machines that are wrong, by the names of their variants."""
+
+
+def tellable(
+    machine: Machine[S, E, O, C], variants: Sequence[Variant[S, E, O, C]]
+) -> Wrong[S, E, O, C]:
+    """Return the machines of the variants that begin where the machine does.
+
+    A seeded one has no portable trace.
+    """
+    made = {one.name: one.machine() for one in variants}
+    begins = canonical(machine.initial)
+    return {name: one for name, one in made.items() if canonical(one.initial) == begins}
 
 
 def reached_by(
-    machine: Machine[S, E, O, C],
-    variants: Sequence[Variant[S, E, O, C]],
-    events: Sequence[E],
+    machine: Machine[S, E, O, C], wrong: Wrong[S, E, O, C], events: Sequence[E]
 ) -> frozenset[Goal]:
-    """Return the goals that a trace reaches."""
+    """Return the goals that a trace reaches: pairs, clauses, and the wrong machines it tells."""
     table = ClauseTable(machine.own_clauses)
     found: set[Goal] = set()
     state = machine.initial
+    run: list[tuple[bytes, bytes]] = []
+    before = canonical(state)
     for event in events:
         after, outcome = machine.step(state, event)
+        run.append((canonical(outcome), canonical(after)))
         found.add(("pair", type(event).__name__, machine.outcome_name(outcome)))
-        changes = canonical(after) != canonical(state)
+        changes = run[-1][1] != before
         for clause in table.of_step(event, outcome):
             if changes or clause.inert:
                 found.add(("clause", clause.id))
@@ -71,19 +83,29 @@ def reached_by(
         for one in table.sometimes:
             if one.reached(state, event, outcome, after):
                 found.add(("clause", one.id))
-        state = after
-    told = (one for one in variants if _tellable(machine, one))
-    return frozenset(found | {("variant", one.name) for one in told if tells(machine, one, events)})
+        state, before = after, run[-1][1]
+    told = {("variant", name) for name, one in wrong.items() if _parts(one, events, run)}
+    return frozenset(found | told)
 
 
-def tells(machine: Machine[S, E, O, C], variant: Variant[S, E, O, C], events: Sequence[E]) -> bool:
-    """Tell whether a trace catches a host with the variant's mistake: by an outcome or a state."""
-    wrong = variant.machine()
-    state, other = machine.initial, wrong.initial
+def tells(machine: Machine[S, E, O, C], wrong: Machine[S, E, O, C], events: Sequence[E]) -> bool:
+    """Tell whether a trace catches a host with a mistake: by an outcome or a state."""
+    run: list[tuple[bytes, bytes]] = []
+    state = machine.initial
     for event in events:
         state, outcome = machine.step(state, event)
-        other, answered = wrong.step(other, event)
-        if canonical(outcome) != canonical(answered) or canonical(state) != canonical(other):
+        run.append((canonical(outcome), canonical(state)))
+    return _parts(wrong, events, run)
+
+
+def _parts(
+    wrong: Machine[S, E, O, C], events: Sequence[E], run: Sequence[tuple[bytes, bytes]]
+) -> bool:
+    """Tell whether a machine parts from a run: outcomes and states as canonical bytes."""
+    state = wrong.initial
+    for event, right in zip(events, run, strict=True):
+        state, outcome = wrong.step(state, event)
+        if (canonical(outcome), canonical(state)) != right:
             return True
     return False
 
@@ -139,7 +161,8 @@ def fill(
         *(one.events for one in stored),
         *_telling(machine, variants, stored),
     ]
-    reach = {events: reached_by(machine, variants, events) for events in dict.fromkeys(candidates)}
+    wrong = tellable(machine, variants)
+    reach = {events: reached_by(machine, wrong, events) for events in dict.fromkeys(candidates)}
     chosen = cover(reach, goals_of(machine, variants))
     return [
         record(machine, events, _header(machine, reach[events], number, versions), states=True)
@@ -153,11 +176,11 @@ def _telling(
     stored: Sequence[Trace[S, E, O]],
 ) -> list[tuple[E, ...]]:
     """Return a shortest telling trace for each variant that no stored trace tells."""
+    scopes = {one.name: one.scope for one in variants}
     return [
-        diff(machine, one.machine(), one.scope).events
-        for one in variants
-        if _tellable(machine, one)
-        and not any(tells(machine, one, trace.events) for trace in stored)
+        diff(machine, wrong, scopes[name]).events
+        for name, wrong in tellable(machine, variants).items()
+        if not any(tells(machine, wrong, trace.events) for trace in stored)
     ]
 
 
@@ -227,13 +250,13 @@ def verify(
     traces: Sequence[Trace[S, E, O]],
 ) -> Verification[E]:
     """Hold machine and host to vectors, and the vectors to their goals."""
-    judged = host()
+    judged, wrong = host(), tellable(machine, variants)
     reached = frozenset[Goal]()
     mismatches: list[tuple[str, Mismatch]] = []
     events: tuple[E, ...] = ()
     try:
         for trace in traces:
-            reached |= reached_by(machine, variants, trace.events)
+            reached |= reached_by(machine, wrong, trace.events)
             found = validate(machine, trace) or replay(machine, judged, trace)
             events = events or (trace.events if found else ())
             mismatches += [(trace.header.name, one) for one in found]

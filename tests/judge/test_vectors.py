@@ -25,7 +25,17 @@ from plumbline_spec.toy import (
     machine,
 )
 from plumbline_spec.traces import read
-from plumbline_spec.vectors import Goal, cover, fill, goals_of, reached_by, shortest, tells, verify
+from plumbline_spec.vectors import (
+    Goal,
+    cover,
+    fill,
+    goals_of,
+    reached_by,
+    shortest,
+    tellable,
+    tells,
+    verify,
+)
 from tests.judge.hosts import (
     FULL_DAY,
     SCOPE,
@@ -41,6 +51,7 @@ from tests.judge.hosts import (
     without_clear,
 )
 
+WRONG = tellable(machine(), VARIANTS)
 SEEDED: ToyVariant = replace(
     variant_of("TOY-1"),
     name="SEEDED",
@@ -68,13 +79,15 @@ def test_the_goals_are_every_pair_every_clause_and_every_variant() -> None:
 
 def test_a_variant_that_begins_elsewhere_has_no_portable_trace() -> None:
     assert ("variant", "SEEDED") not in goals_of(machine(), [SEEDED])
-    assert ("variant", "SEEDED") not in reached_by(machine(), [SEEDED], FULL_DAY)
+    assert ("variant", "SEEDED") not in reached_by(
+        machine(), tellable(machine(), [SEEDED]), FULL_DAY
+    )
 
 
 def test_vectors_reach_every_goal_and_none_can_be_left_out(vectors: list[ToyTrace]) -> None:
     """TOY-1, TOY-2, TOY-3, TOY-4."""
     goals = goals_of(machine(), VARIANTS)
-    reach = [reached_by(machine(), VARIANTS, trace.events) for trace in vectors]
+    reach = [reached_by(machine(), WRONG, trace.events) for trace in vectors]
     assert frozenset[tuple[str, ...]]().union(*reach) == goals
     for at in range(len(vectors)):
         rest = reach[:at] + reach[at + 1 :]
@@ -86,7 +99,7 @@ def test_a_vector_says_what_it_reaches(vectors: list[ToyTrace]) -> None:
         str(number) for number in range(1, len(vectors) + 1)
     ]
     for trace in vectors:
-        reached = reached_by(machine(), VARIANTS, trace.events)
+        reached = reached_by(machine(), WRONG, trace.events)
         header = trace.header
         assert {("clause", name) for name in header.clauses} <= reached
         assert {("pair", *pair) for pair in header.pairs} <= reached
@@ -116,7 +129,7 @@ def test_a_shortest_trace_leads_to_each_goal() -> None:
 
 def test_a_refusal_exercises_no_clause_about_what_changes() -> None:
     """TOY-2."""
-    assert reached_by(machine(), [], (Clear(),)) == {
+    assert reached_by(machine(), {}, (Clear(),)) == {
         ("pair", "Clear", "Refused(empty)"),
         ("clause", "TOY-2"),
     }
@@ -126,7 +139,7 @@ def test_a_clause_about_change_is_not_exercised_by_a_step_that_changes_nothing()
     """TOY-2."""
     (refusal,) = [one for one in CLAUSES if isinstance(one, StepClause) and one.inert]
     strict = replace(machine(), clauses=(replace(refusal, inert=False),))
-    assert reached_by(strict, [], (Clear(),)) == {("pair", "Clear", "Refused(empty)")}
+    assert reached_by(strict, {}, (Clear(),)) == {("pair", "Clear", "Refused(empty)")}
 
 
 def test_a_trace_that_others_make_needless_is_dropped() -> None:
@@ -142,9 +155,9 @@ def test_a_trace_that_others_make_needless_is_dropped() -> None:
 
 
 def test_a_trace_tells_a_variant_by_an_outcome_or_a_state() -> None:
-    assert tells(machine(), variant_of("TOY-4"), (Deposit(coins=3),))
-    assert not tells(machine(), variant_of("TOY-4"), (Deposit(coins=2), Clear()))
-    assert not tells(machine(), variant_of("TOY-1"), FULL_DAY)
+    assert tells(machine(), variant_of("TOY-4").machine(), (Deposit(coins=3),))
+    assert not tells(machine(), variant_of("TOY-4").machine(), (Deposit(coins=2), Clear()))
+    assert not tells(machine(), variant_of("TOY-1").machine(), FULL_DAY)
 
 
 def test_a_right_host_holds(vectors: list[ToyTrace]) -> None:
@@ -191,12 +204,12 @@ def test_a_goal_that_no_vector_reaches_is_named(vectors: list[ToyTrace]) -> None
     assert not found.holds
     assert found.mismatches == ()
     assert found.unreached == tuple(
-        sorted(reached_by(machine(), VARIANTS, vectors[0].events) - reached_by_all(vectors[1:]))
+        sorted(reached_by(machine(), WRONG, vectors[0].events) - reached_by_all(vectors[1:]))
     )
 
 
 def reached_by_all(traces: list[ToyTrace]) -> frozenset[tuple[str, ...]]:
-    reach = (reached_by(machine(), VARIANTS, trace.events) for trace in traces)
+    reach = (reached_by(machine(), WRONG, trace.events) for trace in traces)
     return frozenset[tuple[str, ...]]().union(*reach)
 
 
