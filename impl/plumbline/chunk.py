@@ -16,7 +16,7 @@ from plumbline.damaged import Value
 from plumbline.window import Span, Standing, Window
 from plumbline_models.compaction import Extent, Kind, Pass, Settings
 from plumbline_models.decisions.escalation import Budget, Summarised, budget
-from plumbline_models.decisions.sources import Block, files_in, source_of
+from plumbline_models.decisions.sources import files_in, source_of
 from plumbline_models.ordinals import ConversationId, Replace, SummaryId
 
 
@@ -26,8 +26,8 @@ class Source(Struct, frozen=True):
     text: str
     tokens: int
     role: str | None
-    earliest: str | None
-    latest: str | None
+    since: str | None
+    until: str | None
     depth: int | None
     descendants: int
     descendant_tokens: int
@@ -46,11 +46,7 @@ class Chunk(Struct, frozen=True):
     @property
     def text(self) -> str:
         """The source of the pass."""
-        blocks = [
-            Block(text=one.text, role=one.role, since=one.earliest, until=one.latest)
-            for one in self.sources
-        ]
-        return source_of(blocks)
+        return source_of(self.sources)
 
     @property
     def depth(self) -> int:
@@ -174,7 +170,7 @@ def lengths(settings: Settings, *, condense: bool) -> Budget:
 
 def extent_of(summary: SummaryId, sources: tuple[Source, ...]) -> Extent:
     """Return the extent of a summary of these: from their extents, and no further down."""
-    times = [time for one in sources for time in (one.earliest, one.latest) if time is not None]
+    times = [time for one in sources for time in (one.since, one.until) if time is not None]
     below = [one for one in sources if one.depth is not None]
     raw = [one for one in sources if one.depth is None]
     named = [name for one in sources for name in (*one.files, *files_in(one.text))]

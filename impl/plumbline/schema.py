@@ -48,8 +48,8 @@ CREATE INDEX summaries_of_conversation ON summaries (conversation, summary);
 CREATE TABLE lineage (
     summary  TEXT NOT NULL REFERENCES summaries,
     position INTEGER NOT NULL CHECK (position >= 1),
-    message  TEXT UNIQUE REFERENCES messages,
-    source   TEXT UNIQUE REFERENCES summaries (summary) CHECK (source <> summary),
+    message  TEXT REFERENCES messages,
+    source   TEXT REFERENCES summaries (summary) CHECK (source <> summary),
     PRIMARY KEY (summary, position),
     CHECK ((message IS NULL) <> (source IS NULL))
 ) STRICT, WITHOUT ROWID;
@@ -57,11 +57,17 @@ CREATE TABLE lineage (
 CREATE TABLE context (
     conversation TEXT NOT NULL REFERENCES conversations,
     position     INTEGER NOT NULL CHECK (position >= 1),
-    message      TEXT UNIQUE REFERENCES messages,
-    summary      TEXT UNIQUE REFERENCES summaries,
+    message      TEXT REFERENCES messages,
+    summary      TEXT REFERENCES summaries,
     PRIMARY KEY (conversation, position),
     CHECK ((message IS NULL) <> (summary IS NULL))
 ) STRICT, WITHOUT ROWID;
+
+-- Of the two columns of a row one is null; an index without nulls has half of them.
+CREATE UNIQUE INDEX lineage_of_messages ON lineage (message) WHERE message IS NOT NULL;
+CREATE UNIQUE INDEX lineage_of_summaries ON lineage (source) WHERE source IS NOT NULL;
+CREATE UNIQUE INDEX context_of_messages ON context (message) WHERE message IS NOT NULL;
+CREATE UNIQUE INDEX context_of_summaries ON context (summary) WHERE summary IS NOT NULL;
 
 CREATE TABLE losses (
     conversation TEXT NOT NULL REFERENCES conversations,

@@ -9,24 +9,47 @@ stored and of nothing else, so it is the same on every host.
 
 import re
 from collections.abc import Iterable
+from typing import Protocol
 
 from msgspec import Struct
 
 _FILE = re.compile(r"file_[0-9a-f]{16}", re.ASCII | re.IGNORECASE)
 
 
+class Said(Protocol):
+    """One item of a source: what it says, and what is known of who said it when."""
+
+    @property
+    def text(self) -> str:
+        """What it says; what is empty says nothing."""
+        ...
+
+    @property
+    def role(self) -> str | None:
+        """Who said a message; None for a summary, or when it is not known."""
+        ...
+
+    @property
+    def since(self) -> str | None:
+        """When it was said, or when the first message was that a summary covers."""
+        ...
+
+    @property
+    def until(self) -> str | None:
+        """The same of the last one."""
+        ...
+
+
 class Block(Struct, frozen=True, kw_only=True):
-    """One item of a source."""
+    """``Said`` as a value."""
 
     text: str
     role: str | None = None
-    """Who said a message; None for a summary, or when it is not known."""
     since: str | None = None
-    """When it was said, or when the first message was that a summary covers."""
     until: str | None = None
 
 
-def source_of(blocks: Iterable[Block]) -> str:
+def source_of(blocks: Iterable[Said]) -> str:
     """Return the source of a pass over these items, oldest first; those that are empty say nothing.
 
     The source of items that are all empty is empty.
@@ -34,7 +57,7 @@ def source_of(blocks: Iterable[Block]) -> str:
     return "\n\n".join(_block(one) for one in blocks if one.text)
 
 
-def _block(one: Block) -> str:
+def _block(one: Said) -> str:
     times = one.since or one.until or ""
     if one.since != one.until and one.since and one.until:
         times = f"{one.since} - {one.until}"
