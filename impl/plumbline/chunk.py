@@ -93,7 +93,7 @@ def read_chunk(
     """
     rows = window.rows[span.first : span.last]
     place = (conversation, rows[0].position, rows[-1].position)
-    if any(row.depth is not None for row in rows):
+    if {row.depth for row in rows} != {None}:
         return Chunk(span, tuple(_sources(db.execute(_STANDING, place))))
     said = cast("Iterable[tuple[str, str]]", db.execute(_SAID, place))
     known = {row.message: row for row in rows}
@@ -170,17 +170,21 @@ def lengths(settings: Settings, *, condense: bool) -> Budget:
 
 def extent_of(summary: SummaryId, sources: tuple[Source, ...]) -> Extent:
     """Return the extent of a summary of these: from their extents, and no further down."""
-    times = [time for one in sources for time in (one.since, one.until) if time is not None]
     below = [one for one in sources if one.depth is not None]
-    raw = [one for one in sources if one.depth is None]
-    named = [name for one in sources for name in (*one.files, *files_in(one.text))]
+    tokens_below = sum([one.tokens for one in below])
+    named = list[str]()
+    for one in sources:
+        named += one.files
+        named += files_in(one.text)
     return Extent(
         summary=summary,
-        earliest=times[0] if times else None,
-        latest=times[-1] if times else None,
-        descendants=len(below) + sum(one.descendants for one in below),
-        descendant_tokens=sum(one.tokens + one.descendant_tokens for one in below),
-        source_tokens=sum(one.tokens for one in raw) + sum(one.source_tokens for one in below),
+        earliest=next((one.since for one in sources if one.since is not None), None),
+        latest=next((one.until for one in reversed(sources) if one.until is not None), None),
+        descendants=len(below) + sum([one.descendants for one in below]),
+        descendant_tokens=tokens_below + sum([one.descendant_tokens for one in below]),
+        source_tokens=sum([one.tokens for one in sources])
+        - tokens_below
+        + sum([one.source_tokens for one in below]),
         files=tuple(dict.fromkeys(named)),
     )
 

@@ -131,7 +131,7 @@ WHERE place IS NOT NULL;
 CREATE INDEX entries_without_id ON entries (conversation, source) WHERE entry IS NULL;
 CREATE INDEX entries_without_place ON entries (conversation, source) WHERE place IS NULL;
 CREATE INDEX entries_in_order ON entries (conversation, number);
-CREATE INDEX entries_of_messages ON entries (message) WHERE message IS NOT NULL;
+CREATE INDEX entries_of_messages ON entries (message, role, time) WHERE message IS NOT NULL;
 CREATE INDEX branches ON entries (conversation, number)
 WHERE entry IS NOT NULL AND standing <> 'aside';
 
