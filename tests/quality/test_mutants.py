@@ -15,7 +15,13 @@ from msgspec.structs import replace
 from plumbline import database, ordinals, registry
 from plumbline.mutation import mutants as making
 from plumbline.mutation.loading import FUEL_STEPS, World, text_of
-from plumbline.registry import compaction_case, intake_case, ordinals_case, tokens_case
+from plumbline.registry import (
+    compaction_case,
+    context_cache_case,
+    intake_case,
+    ordinals_case,
+    tokens_case,
+)
 from plumbline.screen import mutants_table
 from plumbline_models.ordinals import ConversationId, Open
 from plumbline_spec.case import Case, Equivalent, Plan
@@ -69,7 +75,8 @@ def test_every_mutant_has_a_name_of_its_own_and_compiles(machine: str) -> None:
         text = one.source.changed(one.change)
         assert text != one.source.text
         compile(text, one.id, "exec")
-    assert {one.change.operator.split(" ")[0] for one in made} == {"python", "sql", "table"}
+    tables = {"table" for part in making.PARTS[machine] if part.module == making.SCHEMA}
+    assert {one.change.operator.split(" ")[0] for one in made} == {"python", "sql", *tables}
 
 
 def test_a_mutant_says_what_it_changes_and_where() -> None:
@@ -184,6 +191,7 @@ def test_most_mutants_of_every_machine_are_killed_by_the_engines_that_are_quick(
         _judged(tokens_case()),
         _judged(intake_case()),
         _judged(compaction_case()),
+        _judged(context_cache_case()),
     )
     for found in judged:
         assert len(found.fates) == FEW < found.every
@@ -233,6 +241,7 @@ def test_every_proof_that_is_kept_is_of_a_mutant_that_is_made() -> None:
     changes |= _changes_of(tokens_case())
     changes |= _changes_of(intake_case())
     changes |= _changes_of(compaction_case())
+    changes |= _changes_of(context_cache_case())
     kept = making.equivalents()
     assert {one.id: one.change for one in kept} == {one.id: changes.get(one.id) for one in kept}
     assert len({one.id for one in kept}) == len(kept)
