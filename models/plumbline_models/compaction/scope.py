@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from plumbline_models import intake, ordinals, tokens
 from plumbline_models.compaction.passes import commit, items_of, select
-from plumbline_models.compaction.selection import Chunk, entries_of
+from plumbline_models.compaction.selection import LEAST, Chunk, entries_of
 from plumbline_models.compaction.values import (
     SPEC,
     Commit,
@@ -391,12 +391,18 @@ def choices(state: State) -> Choices:
     return Choices(groups=tuple({**group, **own} for group in groups))
 
 
+def _names_taken(state: State) -> Iterator[SummaryId]:
+    """Yield the name of a summary of each conversation that has one."""
+    for at in state.taken.ledger.lists.conversations:
+        yield from (one.id for one in at.summaries[:1])
+
+
 def _meanwhile(state: State, here: ConversationId) -> tuple[tuple[Meanwhile, ...], ...]:
     """Return nothing, most often, and what others may do during the first calls."""
     at = find(state.taken.ledger.lists, here)
     assert at is not None
     others = _interferences(state, at)
-    some = [(Meanwhile(call=1 + number % 3, event=one),) for number, one in enumerate(others)]
+    some = [(Meanwhile(call=1, event=one),) for one in others]
     return ((), (), (), *some, tuple(one for pair in some[1:3] for one in pair))
 
 
@@ -405,26 +411,30 @@ def _compacting(state: State, at: ConversationId) -> Values:
     total = max(0, ledger_of(state.taken.ledger, at).total)
     settings = (
         SMALL,
-        NO_TAIL,
-        replace(SMALL, leaf_chunk=40, fresh_tail=3),
+        replace(NO_TAIL, stale=1, passes=1),
+        replace(SMALL, leaf_chunk=40, fresh_tail=3, stale=1, passes=1),
         replace(SMALL, depth=None, deadline=12, fallback_cap=1, passes=1),
+        replace(SMALL, deadline=5),
+        replace(SMALL, stale=1, passes=1),
         replace(SMALL, fresh_tail=4, fresh_tail_tokens=9, condensed_target=6),
         Settings(),
     )
     named = [items for one in settings[:3] for items in _selected(state, at, one)]
-    items = items_of(entries_of(state, at))
+    entries = entries_of(state, at)
+    items = items_of(entries)
+    least = [(one.item,) for one in entries if one.says and one.tokens < LEAST]
     names = (SummaryId("s"), SummaryId("t"))
     return {
         "settings": settings,
         "script": SCRIPTS,
         "meanwhile": _meanwhile(state, at),
-        "answers": tuple((script * 2)[:2] for script in SCRIPTS),
-        "items:Commit": (*named, *named, *named, items[:2], items[1:3], items[1::-1], ()),
-        "summary:Commit": (_fresh(state, "s"), *(one.summary for one in state.extents[:1])),
+        "answers": (*((script * 2)[:2] for script in SCRIPTS), (Failed(took=3),)),
+        "items:Commit": (*named, *named, *named, *least, items[:2], items[1:3], items[1::-1], ()),
+        "summary:Commit": (_fresh(state, "s"), *_names_taken(state)),
         "summary:CompactLeaf": names,
         "summary:Sweep": names,
         "summary:SweepUntil": names,
         "budget": (total, 2 * total, 0),
-        "target": (total // 2, total, 1, 0),
+        "target": (total // 2, total, max(0, total - 1), 3 * total // 4, 0),
         **dict.fromkeys(("force", "hard", "condense"), (True, False)),
     }

@@ -228,12 +228,33 @@ def _lists(state: State, here: ConversationId) -> Iterator[Values]:
                 "source": (ONE, ONE, OTHER) if ids else (ONE,),
                 "first": (Place(first + 1), Place(first + 1), None if ids else Place(first + 1)),
             }
+    yield from _clashing(state, here, row(here, reached + 1, ids=ids), Place(reached + 1))
     places = (Place(reached + 1), Place(reached + 2), Place(1), None)
     odd = {"source": (ONE, OTHER), "first": places}
     yield {**odd, "rows": tuple(_odd_rows(here, reached, ids=ids))}
     yield {"rows": ((_named_aside(here, reached),),), "source": (ONE, OTHER), "first": (None,)}
     doubtful = replace(row(here, 1, ids=not ids), message=MessageId(f"{here}/other"))
     yield {"rows": ((doubtful,),), "source": (ONE,), "first": (None, Place(1), Place(reached + 1))}
+
+
+def _clashing(state: State, here: ConversationId, fresh: Row, following: Place) -> Iterator[Values]:
+    """Yield rows and batches with an id that another has: elsewhere, forgotten, beside it."""
+    lists = state.ledger.lists.conversations
+    elsewhere = [one.id for at in lists if at.id != here for one in at.messages[:1]]
+    gone = [
+        MessageId(loss.item.id)
+        for at in lists
+        for loss in at.losses
+        if at.id == here and loss.cause is ordinals.Cause.FORGOTTEN
+    ]
+    behind: Values = {"source": (ONE,), "first": (following,)}
+    for name in (*elsewhere[:1], *gone[:1]):
+        draft = tokens.Draft(id=name, text="text")
+        yield {
+            **behind,
+            "rows": ((replace(fresh, message=name),),),
+            "messages:Append": ((draft,), (draft, draft)),
+        }
 
 
 def _named_aside(here: ConversationId, number: int) -> Row:
