@@ -403,7 +403,7 @@ def _meanwhile(state: State, here: ConversationId) -> tuple[tuple[Meanwhile, ...
     assert at is not None
     others = _interferences(state, at)
     some = [(Meanwhile(call=1, event=one),) for one in others]
-    return ((), (), (), *some, tuple(one for pair in some[1:3] for one in pair))
+    return ((), *some, tuple(one for pair in some[1:3] for one in pair))
 
 
 def _compacting(state: State, at: ConversationId) -> Values:
@@ -411,22 +411,22 @@ def _compacting(state: State, at: ConversationId) -> Values:
     total = max(0, ledger_of(state.taken.ledger, at).total)
     settings = (
         SMALL,
-        replace(NO_TAIL, stale=1, passes=1),
+        replace(NO_TAIL, stale=1, deadline=5),
         replace(SMALL, leaf_chunk=40, fresh_tail=3, stale=1, passes=1),
         replace(SMALL, depth=None, deadline=12, fallback_cap=1, passes=1),
-        replace(SMALL, deadline=5),
-        replace(SMALL, stale=1, passes=1),
+        replace(SMALL, stale=1, deadline=5),
         replace(SMALL, fresh_tail=4, fresh_tail_tokens=9, condensed_target=6),
         Settings(),
     )
     named = [items for one in settings[:3] for items in _selected(state, at, one)]
     entries = entries_of(state, at)
     items = items_of(entries)
-    least = [(one.item,) for one in entries if one.says and one.tokens < LEAST]
+    least = [(one.item,) for one in entries if one.says and one.tokens < LEAST][:2]
+    least += [(one.item,) for one in entries if not one.says][:2]
     names = (SummaryId("s"), SummaryId("t"))
     return {
         "settings": settings,
-        "script": SCRIPTS,
+        "script": (*SCRIPTS, (Unauthenticated(took=2),), ()),
         "meanwhile": _meanwhile(state, at),
         "answers": (*((script * 2)[:2] for script in SCRIPTS), (Failed(took=3),)),
         "items:Commit": (*named, *named, *named, *least, items[:2], items[1:3], items[1::-1], ()),
