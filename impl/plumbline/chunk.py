@@ -1,6 +1,6 @@
 """A chunk of a context, and the pass that replaces it by a summary.
 
-Chapter ``spec/compaction.md``, "Extents" and "The source of a pass".
+Chapter ``spec/compaction.md``, "State" and "Escalation".
 """
 
 from collections.abc import Iterable, Iterator, Mapping

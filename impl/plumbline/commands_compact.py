@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 FILE = click.Path(path_type=Path)
 
 
+def _finite(_context: click.Context, _option: click.Parameter, seconds: float) -> float:
+    """Refuse what is no number, which no range refuses."""
+    if seconds != seconds:  # noqa: PLR0124 - it alone is not itself
+        raise click.BadParameter("nan is no number of seconds; give one, such as 60")
+    return seconds
+
+
 _PARAMETERS = (
     click.argument("database", metavar="DB", type=FILE),
     click.argument("conversation"),
@@ -45,7 +52,8 @@ _PARAMETERS = (
     ),
     click.option(
         "--time-limit",
-        type=click.FloatRange(min=0.01),
+        type=click.FloatRange(min=0.01, max=86_400),
+        callback=_finite,
         default=60.0,
         show_default=True,
         metavar="SECONDS",

@@ -44,6 +44,7 @@ from plumbline_models.decisions.escalation import (
     Summarised,
     escalate,
 )
+from plumbline_models.ordinals import SummaryId
 
 MILLISECONDS = 1_000
 
@@ -57,7 +58,7 @@ class _StaleError(Exception):
 
 
 class Engine:
-    """Compacts the conversations of one database, for one caller or for several."""
+    """Compacts the conversations of one database: in one thread, and one inside another."""
 
     def __init__(self, db: apsw.Connection, summariser: Summariser) -> None:
         self.db, self.summariser = db, summariser
@@ -79,6 +80,10 @@ class Engine:
                     event.conversation,
                     lambda: Kept(found.revision, found.total, read(self.db, event.conversation)),
                 )
+                if kept.revision != found.revision:
+                    rows = read(self.db, event.conversation)
+                    kept = Kept(found.revision, found.total, rows)
+                    self.cache.committed(event.conversation, kept)
             run = _LiveRun(self, event, found.names, kept, told)
             match event:
                 case CompactLeaf(settings=settings, budget=budget):
@@ -165,26 +170,21 @@ class _LiveRun(Run):
         near = self.window.prior(span)
         return tuple(self.texts[one.id] for one in near if one.id in self.texts)
 
-    def last_resort(self) -> None:
+    def last_resort(self) -> Stop | None:
         """Put one cut text in the place of all that is not protected, as it is then."""
         stop: Stop | None = None
         assert isinstance(self.event, SweepUntil)
         while stop is None and self.total > self.event.target:
             try:
-                super().last_resort()
+                return super().last_resort()
             except _StaleError:
                 stop = self.selected_in_vain()
-            else:
-                return
+        return stop
 
     def put(self, chunk: Chunk, kind: Kind, made: Summarised) -> None:
         """Replace a chunk in a transaction of its own. Raises when it is stale."""
+        name, record = self._put(chunk, kind, made)
         conversation = self.event.conversation
-        with self.engine.cache.committing(self.db, conversation):
-            if not is_at(self.db, conversation, self.revision):
-                chunk = self._found_again(chunk, kind)
-            name = self.name()
-            record = put(self.db, conversation, self.window, chunk, kind, name, made)
         self.revision += 1
         self.total, self.stale = record.after, 0
         kept = Kept(self.revision, self.total, self.window.rows)
@@ -193,6 +193,30 @@ class _LiveRun(Run):
         self.passes.append(record)
         self.told(record)
 
+    def _put(self, chunk: Chunk, kind: Kind, made: Summarised) -> tuple[SummaryId, Pass]:
+        """Replace a chunk under the first name that nobody took, not even meanwhile."""
+        conversation = self.event.conversation
+        while True:
+            name = self.name()
+            try:
+                with self.engine.cache.committing(self.db, conversation):
+                    if not is_at(self.db, conversation, self.revision):
+                        chunk = self._found_again(chunk, kind)
+                    return name, put(self.db, conversation, self.window, chunk, kind, name, made)
+            except _StaleError:
+                self.number -= 1  # the name was not used
+                raise
+            except apsw.ConstraintError:
+                if not self._is_taken(name):
+                    raise
+
+    def _is_taken(self, name: SummaryId) -> bool:
+        """Look again which names are taken, of which somebody took some; tell whether this is."""
+        found = begin(self.db, self.event.conversation, self.event.summary)
+        assert found is not None
+        self.names |= found.names
+        return name in found.names
+
     def _found_again(self, chunk: Chunk, kind: Kind) -> Chunk:
         """Return the chunk in the list as it is now. Raises when it may not be replaced any more.
 
@@ -200,15 +224,14 @@ class _LiveRun(Run):
         """
         items = self.window.items(chunk.span)
         self._hold(read_kept(self.db, self.event.conversation))
-        span = self.window.found(items)
-        again = kind in {Kind.WRAP, Kind.PREFIX}
-        if span is None or again or self.window.refusal(span) is not None:
+        again = None if kind in {Kind.WRAP, Kind.PREFIX} else self.found_again(items, chunk)
+        if again is None:
             raise _StaleError
-        return Chunk(span, chunk.sources)
+        return again
 
 
 def _is_of(chunk: Chunk, window: Window) -> bool:
     """Tell whether a chunk that was read is what the list has there."""
     rows = window.rows[chunk.span.first : chunk.span.last]
-    listed = [(row.message, row.summary) for row in rows]
-    return listed == [(one.message, one.summary) for one in chunk.sources]
+    listed = [(row.message, row.summary, row.tokens, row.depth) for row in rows]
+    return listed == [(one.message, one.summary, one.tokens, one.depth) for one in chunk.sources]

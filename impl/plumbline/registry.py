@@ -366,6 +366,12 @@ def _odd_scopes() -> tuple[compaction.Scope, ...]:
         ),
         replace(empty, rows="zlEu", summaries=2, scripts=(long, vain)),
         replace(empty, rows="Eu"),
+        replace(
+            empty,
+            rows="olo",
+            summaries=3,
+            settings=(replace(small, fresh_tail=2, fresh_tail_tokens=21, passes=5, leaf_target=8),),
+        ),
     )
 
 

@@ -32,7 +32,7 @@ from plumbline_models.decisions.escalation import (
     cut,
     measured,
 )
-from plumbline_models.ordinals import ConversationId, SummaryId
+from plumbline_models.ordinals import ConversationId, Item, SummaryId
 
 CALLS_OF_A_PASS = 2
 STOPS = {
@@ -137,12 +137,24 @@ class Run:
         if isinstance(made, Abandoned):
             return STOPS[made.failure]
         if interfered:
-            found = self.window.found(was.items(span))
-            if found is None or self.window.refusal(found) is not None:
+            again = self.found_again(was.items(span), chunk)
+            if again is None:
                 return self.selected_in_vain()
-            chunk = Chunk(found, chunk.sources)
+            chunk = again
         self.put(chunk, Kind.CONDENSED if condense else Kind.LEAF, made)
         return None
+
+    def found_again(self, items: tuple[Item, ...], chunk: Chunk) -> Chunk | None:
+        """Return a chunk in the list as it is now; None when it is stale.
+
+        It is stale when it may not be replaced any more, and when it says something else: a summary
+        may have been rolled back and another one made under its name.
+        """
+        found = self.window.found(items)
+        if found is None or self.window.refusal(found) is not None:
+            return None
+        again = read_chunk(self.db, self.event.conversation, self.window, found)
+        return again if again.sources == chunk.sources else None
 
     def selected_in_vain(self) -> Stop | None:
         """Count a selection that others made stale; give up when there were too many in a row."""
@@ -194,18 +206,19 @@ class Run:
             stop = self.attempt(lambda: self.either(hard=hard), most)
         return stop
 
-    def last_resort(self) -> None:
-        """Put one cut text in the place of all that is not protected."""
+    def last_resort(self) -> Stop | None:
+        """Put one cut text in the place of all that is not protected, or return why not."""
         window, cap = self.window, self.event.settings.fallback_cap
         span = window.unprotected()
         if span.tokens <= cap or not window.says(span):
-            return
+            return None
         if window.is_mixed():
             for run in window.raw_runs():
                 self._cut(_moved(run, window, span.last), Kind.WRAP, min(cap, run.tokens))
         span = window.unprotected()
         if span.tokens > 1:
             self._cut(span, Kind.PREFIX, min(cap, span.tokens - 1))
+        return None
 
     def _cut(self, span: Span, kind: Kind, size: int) -> None:
         chunk = read_chunk(self.db, self.event.conversation, self.window, span)
@@ -274,6 +287,6 @@ def sweep_until(run: Run, event: SweepUntil) -> Swept:
         if stop is not Stop.BOUND_REACHED:
             break
     if run.total > event.target:
-        run.last_resort()
+        stop = run.last_resort() or stop
     missed = run.total > event.target
     return run.swept(stop if missed else Stop.UNDER_TARGET, rounds, missed=missed)

@@ -4,7 +4,8 @@ Chapter ``spec/compaction.md``, "Selection"; must match ``plumbline_models.compa
 
 Theory of operation. One query brings the list with its stored counts and no text. The boundary of
 what is protected is found once, from the newest entry backwards; every pass replaces entries before
-it and moves it by as many as it takes out. Messages are taken from the oldest on, so the search for
+it and moves it by as many as it takes out. A tail of so many tokens is found anew after each: what
+did not fit may be gone. Messages are taken from the oldest on, so the search for
 the next chunk of them begins where the last one was found. Nothing of this outlives the
 transaction, or the revision, that the list was read in.
 """
@@ -191,7 +192,10 @@ class Window:
         at = self.rows[span.first].position
         row = Standing(at, None, summary, tokens, depth, None, None, says)
         self.rows[span.first : span.last] = [row]
-        self.boundary -= span.last - span.first - 1
+        if self.settings.fresh_tail_tokens is None:
+            self.boundary -= span.last - span.first - 1
+        else:  # what did not fit the tail may be gone, and what is older may fit it
+            self.boundary = _boundary(self.rows, self.settings)
         self._raw_from = min(self._raw_from, span.first)
 
     def _runs(self) -> Iterator[tuple[int, int]]:

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from plumbline import compaction as sqlite_compaction
 from plumbline.compacting import Engine, Summariser
+from plumbline.context_cache import ContextCache
 from plumbline.database import MEMORY, answered, open_database
 from plumbline.registry import compaction_case
 from plumbline.sqlite_host import SqliteHost
@@ -19,6 +20,7 @@ from plumbline_models.compaction import (
     CompactLeaf,
     Event,
     Kind,
+    Meanwhile,
     Outcome,
     Pass,
     Settings,
@@ -29,6 +31,7 @@ from plumbline_models.compaction import (
     Swept,
 )
 from plumbline_models.compaction.scope import SCRIPTS, SMALL, row
+from plumbline_models.compaction.selection import entries_of
 from plumbline_models.decisions.escalation import (
     Answer,
     Call,
@@ -567,6 +570,103 @@ def test_a_last_resort_that_is_overtaken_is_planned_anew() -> None:
     found = engine.compact(until(18), world.committed)
     assert found is not None
     assert found.stop is Stop.UNDER_TARGET
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["here", "in another conversation"])
+def test_a_name_that_somebody_takes_during_a_call_is_passed_over(*, elsewhere: bool) -> None:
+    """CMP-38: the name that comes next is taken while the summariser is asked."""
+    world = World("lllu")
+    other = ConversationId("d")
+    world.take(ordinals.Open(conversation=other))
+    draft = tokens.Draft(id=MessageId("d/1"), text="x" * 40)
+    world.take(tokens.Append(conversation=other, messages=(draft,)))
+    taking_it = tokens.Replace(
+        conversation=other if elsewhere else C,
+        summary=SummaryId("mine-1"),
+        text="by another",
+        items=(ordinals.MessageItem(id=MessageId("d/1" if elsewhere else "c/3")),),
+    )
+    event = replace(sweeping(), script=SCRIPTS[0], meanwhile=(Meanwhile(call=1, event=taking_it),))
+    state, expected = MACHINE.step(world.state, event)
+    assert isinstance(expected, Swept)
+    assert "mine-1" not in {one.summary for one in expected.passes}
+    assert Engine(world.db, interfering(world.db, event)).compact(event) == expected
+    assert canonical(sqlite_compaction.observe(world.db)) == canonical(state)
+
+
+def test_a_summary_made_again_under_its_name_is_another_one() -> None:
+    """CMP-5: what was selected says something else now, so it is stale."""
+    world = World("llu")
+    world.take(replace(sweeping(replace(SMALL, passes=2)), script=SCRIPTS[0]))
+    first, second = (one.item.id for one in entries_of(world.state, C)[:2])
+    again = tokens.Replace(
+        conversation=C,
+        summary=SummaryId(first),
+        text="q file_0123456789abcdef",
+        items=(ordinals.MessageItem(id=MessageId("c/1")),),
+    )
+    event = replace(
+        sweeping(PATIENT),
+        summary=SummaryId("t"),
+        script=SCRIPTS[0],
+        meanwhile=(
+            Meanwhile(call=1, event=ordinals.RollBack(conversation=C, summary=SummaryId(first))),
+            Meanwhile(call=1, event=again),
+        ),
+    )
+    state, expected = MACHINE.step(world.state, event)
+    assert isinstance(expected, Swept)
+    assert second
+    assert all(one.added < one.removed for one in expected.passes)
+    assert expected.calls > len(expected.passes)
+    assert Engine(world.db, interfering(world.db, event)).compact(event) == expected
+    assert canonical(sqlite_compaction.observe(world.db)) == canonical(state)
+
+
+def test_a_compaction_inside_another_reads_what_is_stored_then() -> None:
+    """CMP-18: the list that the outer one keeps is older than the append."""
+    world = World("lllu")
+    inner = list[Swept]()
+
+    def summariser(source: str, call: Call, prior: tuple[str, ...]) -> Answer:
+        del source, call, prior
+        if not inner:
+            late = tokens.Draft(id=MessageId("late"), text="x" * 400)
+            world.take(tokens.Append(conversation=C, messages=(late,)))
+            total = world.state.taken.ledger.ledgers[0].total
+            event = replace(sweeping(), force=False, budget=2 * total, summary=SummaryId("inner"))
+            found = engine.compact(event)
+            assert found is not None
+            inner.append(found)
+            assert (found.before, found.after) == (total, total)
+        return Text(text="in short")
+
+    engine = Engine(world.db, summariser)
+    engine.compact(sweeping(PATIENT), world.committed)
+    assert inner
+    assert not engine.cache.users
+
+
+def test_a_last_resort_that_is_overtaken_again_and_again_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World("llau")
+    engine, real = Engine(world.db, scripted(Unauthenticated())), ContextCache.committing
+    number = iter(range(100))
+
+    @contextmanager
+    def overtaken(
+        self: ContextCache, db: apsw.Connection, conversation: ConversationId
+    ) -> Generator[None]:
+        late = tokens.Draft(id=MessageId(f"late{next(number)}"), text="x" * 40)
+        world.take(tokens.Append(conversation=C, messages=(late,)))
+        with real(self, db, conversation):
+            yield
+
+    monkeypatch.setattr(ContextCache, "committing", overtaken)
+    found = engine.compact(until(8))
+    assert found is not None
+    assert (found.stop, found.passes) == (Stop.STALE, ())
 
 
 # Bugs planted in the implementation

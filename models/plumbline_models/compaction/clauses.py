@@ -389,8 +389,11 @@ def _exactly(before: State, event: Event, outcome: Outcome, after: State) -> Wit
 def _replacing(
     before: State, event: Event, outcome: Outcome, after: State
 ) -> Iterator[tuple[State, set[Item]]]:
-    """Yield states and what was replaced of them; one is enough while nobody interferes."""
-    if interference_of(event, outcome):
+    """Yield states and what was replaced of them.
+
+    One is enough while nobody interferes and the tail is so many messages: no pass moves it then.
+    """
+    if interference_of(event, outcome) or settings_of(event).fresh_tail_tokens is not None:
         for one in replayed(before, event, outcome, after) or ():
             yield one.before, set(one.record.sources)
     else:

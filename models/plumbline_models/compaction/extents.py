@@ -1,6 +1,6 @@
 """What summaries cover: read from lineage, recomputed each time, as the model does.
 
-Chapter ``spec/compaction.md``, "Extents".
+Chapter ``spec/compaction.md``, "State".
 """
 
 from collections.abc import Iterable

@@ -111,7 +111,7 @@ def items_of(chunk: Chunk) -> tuple[Item, ...]:
 
 
 def commit(rules: Rules, state: State, event: Commit) -> tuple[State, Outcome]:
-    """Put a summary in the place of the items that the event names, or refuse (CMP-8)."""
+    """Put a summary in the place of the items that the event names, or refuse (CMP-13)."""
     if not exists(state, event.conversation):
         return state, unknown()
     if not event.items:

@@ -82,7 +82,7 @@ def tokens_in(entries: Sequence[Entry]) -> int:
 
 
 def boundary(rules: Rules, entries: Chunk, settings: Settings) -> int:
-    """Return the index of the first entry that is protected (CMP-9, CMP-10).
+    """Return the index of the first entry that is protected (CMP-8, CMP-9).
 
     Protected are the newest messages, as many as the fresh tail has and, beside the newest one, no
     more than its tokens; the newest message of a user; and everything behind a protected entry.

@@ -30,6 +30,7 @@ from plumbline_models.compaction.passes import (
 from plumbline_models.compaction.selection import Chunk, entries_of
 from plumbline_models.compaction.values import (
     CompactLeaf,
+    Extent,
     Interference,
     Kind,
     Outcome,
@@ -194,11 +195,14 @@ def _pass(
         return replace(run, stop=Stop.DEADLINE)
     answers = _answers(event.script, run.calls)
     made, took = summarised(rules, run.state, event.conversation, settings, chunk, answers)
-    state = interfered(rules, run.state, event, run.calls, run.calls + made.calls)
+    before, state = (
+        run.state,
+        interfered(rules, run.state, event, run.calls, run.calls + made.calls),
+    )
     run = replace(run, state=state, calls=run.calls + made.calls, took=run.took + took)
     if isinstance(made, Abandoned):
         return replace(run, stop=STOPS[made.failure])
-    if not _stands(rules, state, event, chunk):
+    if not _stands(rules, before, state, event, chunk):
         stale = run.stale + 1
         return replace(run, stale=stale, stop=Stop.STALE if stale >= settings.stale else None)
     kind = Kind.LEAF if chunk[0].depth is None else Kind.CONDENSED
@@ -224,13 +228,30 @@ def during(
 
 
 def _stands(
-    rules: Rules, state: State, event: CompactLeaf | Sweep | SweepUntil, chunk: Chunk
+    rules: Rules,
+    before: State,
+    state: State,
+    event: CompactLeaf | Sweep | SweepUntil,
+    chunk: Chunk,
 ) -> bool:
-    """Tell whether a selected chunk may be replaced still."""
+    """Tell whether a selected chunk may be replaced still, and says what it said."""
     entries = entries_of(state, event.conversation)
     at = selection.found_at(entries, items_of(chunk))
     end = selection.boundary(rules, entries, event.settings)
-    return at is not None and at + len(chunk) <= end
+    if at is None or at + len(chunk) > end or entries[at : at + len(chunk)] != chunk:
+        return False
+    return _said(before, event, chunk) == _said(state, event, chunk)
+
+
+def _said(
+    state: State, event: CompactLeaf | Sweep | SweepUntil, chunk: Chunk
+) -> tuple[str, tuple[Extent, ...]]:
+    """Return the source of a chunk, and the extents of its summaries."""
+    at = find(state.taken.ledger.lists, event.conversation)
+    assert at is not None
+    items = items_of(chunk)
+    ids = {one.id for one in items}
+    return source(state, at, items), tuple(one for one in state.extents if one.summary in ids)
 
 
 def _answers(script: tuple[Answer, ...], calls: int) -> Iterator[Answer]:
@@ -260,7 +281,7 @@ def _put(
 
 
 def _last_resort(rules: Rules, run: Run, event: SweepUntil) -> Run:
-    """Put one cut text in the place of all that is not protected (CMP-17).
+    """Put one cut text in the place of all that is not protected (CMP-22).
 
     Messages that stand among summaries are wrapped first, each run of them for itself.
     """

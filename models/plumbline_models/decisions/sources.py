@@ -1,6 +1,6 @@
 """The text that a summariser is given, and the files that a text names.
 
-Chapter ``spec/compaction.md``, "The source of a pass".
+Chapter ``spec/compaction.md``, "Escalation".
 
 Theory of operation. The source of a pass is one block for each item that says something: a line
 that tells who said it and when, as far as that is known, and the text itself. It is made of what is
