@@ -320,3 +320,10 @@ def test_a_database_that_stays_busy_is_left_for_later(
     assert ran.code == 4
     assert "run it again" in ran.err
     assert compacting.read_settings(None).fresh_tail == 64
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "1e300", "0"])
+def test_a_time_limit_is_a_number_of_seconds(run: Run, seconds: str) -> None:
+    ran = run("memory.db", "c", "--time-limit", seconds)
+    assert ran.code == 2
+    assert "--time-limit" in ran.err

@@ -133,7 +133,7 @@ def measured(text: str) -> int:
 def escalate(
     source: str, replaced: int, lengths: Budget
 ) -> Generator[Call, Answer, Summarised | Abandoned]:
-    """Ask for a text that stands for ``source``, whose stored counts make ``replaced`` (CMP-5, CMP-14).
+    """Ask for a text that stands for ``source``, which counts ``replaced`` (CMP-5, CMP-14).
 
     Yields at most two calls. What it returns counts fewer tokens than ``replaced``, which is at
     least 2.
