@@ -261,7 +261,7 @@ def _lockstep(
     scope = case.opening_of(plan.profile)
     run = lockstep(case.machine, host, scope, effort, database=plan.database, progress=progress)
     covered = run.coverage.result()
-    possible = [pair for pair in case.machine.pairs if pair[0] not in run.lacks]
+    possible = [pair for pair in own_pairs(case.machine) if pair[0] not in run.lacks]
     reached = sum(pair not in covered.missing_pairs for pair in possible)
     per_cent = 100 * reached // max(1, len(possible))
     findings = []

@@ -92,7 +92,7 @@ PROFILES: Mapping[str, Profile] = {
             drawn=20,
             afresh=False,
             mutants=0,
-            histories_floor=75,
+            histories_floor=70,
         ),
         Profile(
             name="ci",
