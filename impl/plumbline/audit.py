@@ -5,7 +5,9 @@ tables for contains those of all below; its clauses contain theirs. So a file is
 parts of that machine, and a machine that came with a later migration is not applicable. The clauses
 of the tables (``plumbline.tables``) come last.
 
-To add a machine, put an ``auditable`` of it at the end of ``auditables``.
+Anchoring stands apart from conversations and is audited beside them.
+
+To add a machine, put an ``auditable`` of it at the end of the family that it belongs to.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,15 +18,19 @@ import apsw
 from msgspec import Struct
 from msgspec.structs import replace
 
+from plumbline import anchoring as sqlite_anchoring
 from plumbline import compaction as sqlite_compaction
 from plumbline import intake as sqlite_intake
 from plumbline import ordinals as sqlite_ordinals
 from plumbline import tokens as sqlite_tokens
 from plumbline.damaged import as_text, every_row
 from plumbline.database import version_of
+from plumbline.log_clauses import QUERIES as LOG_QUERIES
 from plumbline.reading import reading
+from plumbline.replay_log import as_hex
 from plumbline.sqlite_host import Program
 from plumbline.tables import (
+    ANCHORING,
     COMPACTION,
     INTAKE,
     ORDINALS,
@@ -35,7 +41,8 @@ from plumbline.tables import (
     plan,
     table_clauses,
 )
-from plumbline_models import compaction, intake, ordinals, tokens
+from plumbline_models import anchoring, compaction, intake, ordinals, tokens
+from plumbline_models.anchoring.conditions import conditions as conditions_of_anchoring
 from plumbline_models.contract import Condition, Discrepancy, Machine, Witness
 from plumbline_models.intake.conditions import conditions as conditions_of_intake
 from plumbline_models.ordinals.conditions import conditions as conditions_of_ordinals
@@ -86,8 +93,28 @@ class Auditable(Struct, frozen=True, kw_only=True):
     ]
 
 
-def auditables() -> tuple[Auditable, ...]:
-    """Return every machine over SQLite, each after those that it stands on."""
+Family = tuple[Auditable, ...]
+"""Machines that stand on each other, each after those below it."""
+
+
+def families() -> tuple[Family, ...]:
+    """Return every machine over SQLite."""
+    return (_about_conversations(), _about_snapshots())
+
+
+def _about_snapshots() -> Family:
+    return (
+        auditable(
+            anchoring.machine(),
+            sqlite_anchoring.PROGRAM,
+            since=ANCHORING,
+            queries=LOG_QUERIES,
+            conditions=conditions_of_anchoring(),
+        ),
+    )
+
+
+def _about_conversations() -> Family:
     return (
         auditable(
             ordinals.machine(),
@@ -197,7 +224,7 @@ def auditable(
 def audit_file(
     path: Path,
     *,
-    known: tuple[Auditable, ...] | None = None,
+    known: tuple[Family, ...] | None = None,
     keep: int = judge.KEPT_WITNESSES,
     progress: Progress = silent,
     scratch: Path | None = None,
@@ -207,13 +234,14 @@ def audit_file(
     Raises ``UnusableInput`` for a file that is no Plumbline database, ``CouldNotFinish`` when it
     was written meanwhile.
     """
-    known = auditables() if known is None else known
+    known = families() if known is None else known
     with reading(path, scratch=scratch) as db:
         version = version_of(db)
         wanted = plan(version)
         rows = tuple(_row_clause(db, wanted, clause) for clause in table_clauses())
-        found = _topmost(known, version, path).audit(db, rows, keep, progress)
-    absent = tuple(_absent(known, version))
+        audits = [one.audit(db, (), keep, progress) for one in _topmost(known, version, path)]
+        found = judge.together(audits, rows, keep, progress)
+    absent = tuple(one for family in known for one in _absent(family, version))
     return FileAudit(
         file=str(path), version=version, audit=replace(found, clauses=found.clauses + absent)
     )
@@ -223,7 +251,7 @@ def compare_files(
     before: Path,
     after: Path,
     *,
-    known: tuple[Auditable, ...] | None = None,
+    known: tuple[Family, ...] | None = None,
     keep: int = judge.KEPT_WITNESSES,
     progress: Progress = silent,
     scratch: Path | None = None,
@@ -232,30 +260,38 @@ def compare_files(
 
     Raises as ``audit_file`` does.
     """
-    known = auditables() if known is None else known
+    known = families() if known is None else known
     with reading(before, scratch=scratch) as was, reading(after, scratch=scratch) as now:
         versions = version_of(was), version_of(now)
-        machine = _topmost(known, min(versions), before)
-        found = machine.compare(was, now, tuple(_row_conditions(was, now)), keep, progress)
+        found = judge.compared_together(
+            [
+                one.compare(was, now, (), keep, progress)
+                for one in _topmost(known, min(versions), before)
+            ],
+            tuple(_row_conditions(was, now)),
+            keep,
+        )
     return FileComparison(before=str(before), after=str(after), comparison=found)
 
 
-def _topmost(known: tuple[Auditable, ...], version: int, path: Path) -> Auditable:
-    there = [one for one in known if one.since <= version]
-    if not there:
+def _topmost(known: tuple[Family, ...], version: int, path: Path) -> list[Auditable]:
+    """Return of each family the machine that a version has tables for and that stands on top."""
+    there = [[one for one in family if one.since <= version] for family in known]
+    tops = [family[-1] for family in there if family]
+    if not tops:
         raise UnusableInput(f"{path} has version {version}, which holds no machine to audit")
-    return there[-1]
+    return tops
 
 
-def _absent(known: tuple[Auditable, ...], version: int) -> Iterator[ClauseResult]:
+def _absent(family: Family, version: int) -> Iterator[ClauseResult]:
     """Yield the clauses that the machine of a version does not have, as not applicable.
 
     Those of a machine below it that it did not inherit are about what a run reaches; the others are
     of machines that came with a later version.
     """
-    there = [one for one in known if one.since <= version]
-    seen = {clause for clause, _ in there[-1].clauses}
-    for one in known:
+    there = [one for one in family if one.since <= version]
+    seen = {clause for top in there[-1:] for clause, _ in top.clauses}
+    for one in family:
         later = (
             f"the file has version {version}, and the tables of {one.name} come with {one.since}"
         )
@@ -350,6 +386,13 @@ def _row_conditions(was: apsw.Connection, now: apsw.Connection) -> Iterator[RowC
         clauses=("ENV-2", "ENV-3"),
         discrepancies=lambda: _told(lambda: _answers(was, now)),
     )
+    if version_of(was) >= ANCHORING:
+        yield RowCondition(
+            title="outcomes",
+            sentence="Every outcome that was logged is known, with what was handed.",
+            clauses=("ANC-17", "ANC-20"),
+            discrepancies=lambda: _told(lambda: _forgotten(was, now)),
+        )
 
 
 def _older(was: apsw.Connection, now: apsw.Connection) -> Iterator[Discrepancy]:
@@ -373,6 +416,28 @@ def _answers(was: apsw.Connection, now: apsw.Connection) -> Iterator[Discrepancy
                 before=_shown(event, outcome),
                 after="gone" if found is None else _shown(*found),
             )
+
+
+def _forgotten(was: apsw.Connection, now: apsw.Connection) -> Iterator[Discrepancy]:
+    """Look up every outcome of the earlier side on the later one, in its log or truncated."""
+    every = "SELECT outcome, digest FROM log UNION ALL SELECT outcome, digest FROM truncated"
+    one = (
+        "SELECT digest FROM log WHERE outcome = ?1"
+        " UNION ALL SELECT digest FROM truncated WHERE outcome = ?1"
+    )
+    for outcome, digest in every_row(was, every):
+        found = next(iter(every_row(now, one, (outcome,))), None)
+        if found != (digest,):
+            yield Discrepancy(
+                table="log",
+                row=f"outcome {as_text(outcome)}",
+                before=f"digest {as_hex(digest)[:SHOWN_DIGEST]}",
+                after="gone" if found is None else f"digest {as_hex(found[0])[:SHOWN_DIGEST]}",
+            )
+
+
+SHOWN_DIGEST = 8
+"""Digits of a digest that a discrepancy shows."""
 
 
 def _shown(event: object, outcome: object) -> str:

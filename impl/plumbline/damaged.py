@@ -53,3 +53,8 @@ def as_text(value: object) -> str:
 def as_number(value: object) -> int:
     """Return a value as an integer: itself when it is one that a state may hold, else 0."""
     return value if isinstance(value, int) and abs(value) <= MOST else 0
+
+
+def as_bytes(value: object) -> bytes:
+    """Return a value as bytes: itself when it is some, else none at all."""
+    return value if isinstance(value, bytes) else b""

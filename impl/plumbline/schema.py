@@ -9,6 +9,11 @@ covers: a message's own, a summary's first source's. Sequence numbers come from
 nothing is ever renumbered, a replacement touches only the rows that it removes, and ``lineage``
 alone puts a rollback back where it was. The ordinal of an item is its rank by position and is not
 stored.
+
+What a snapshot holds. Snapshots are published with a compare-and-swap of ``manifest.current`` and
+never change after that. A merge stores the keys that it changed, with what they came to; so what it
+writes depends on the delta, and a snapshot is read in one query over its lineage, which is as deep
+as merges are allowed between two rebuilds.
 """
 
 ENVELOPE = """
@@ -173,5 +178,150 @@ CREATE TRIGGER extents_stay BEFORE UPDATE ON extents
 BEGIN SELECT RAISE(ABORT, 'a stored extent is never changed'); END;
 """
 
-MIGRATIONS = (ENVELOPE, ORDINALS, TOKENS, INTAKE, COMPACTION)
+ANCHORING = """
+CREATE TABLE keys (
+    key    INTEGER PRIMARY KEY,
+    family TEXT NOT NULL,
+    plan   TEXT NOT NULL,
+    mode   TEXT NOT NULL,
+    UNIQUE (family, plan, mode)
+) STRICT;
+
+CREATE TABLE log (
+    position INTEGER PRIMARY KEY CHECK (position BETWEEN 1 AND 2147483648),
+    outcome  TEXT NOT NULL UNIQUE,
+    key      INTEGER NOT NULL REFERENCES keys,
+    reward   INTEGER CHECK (reward BETWEEN -1000000 AND 1000000),   -- NULL: retracted
+    source   TEXT NOT NULL CHECK (source IN ('live', 'backfill')),
+    under    INTEGER,                   -- the snapshot that it was decided under
+    epoch    INTEGER NOT NULL CHECK (epoch >= 1),
+    digest   BLOB NOT NULL,             -- of what was handed
+    chain    BLOB NOT NULL              -- of this row and all before it
+) STRICT;
+CREATE INDEX log_under ON log (under) WHERE under IS NOT NULL;
+
+CREATE TABLE truncated (
+    outcome  TEXT NOT NULL PRIMARY KEY,
+    position INTEGER NOT NULL UNIQUE,
+    digest   BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE snapshots (
+    snapshot     INTEGER PRIMARY KEY,
+    epoch        INTEGER NOT NULL,
+    watermark    INTEGER NOT NULL CHECK (watermark >= 0),
+    chain        BLOB NOT NULL,         -- of the log at the watermark
+    way          TEXT NOT NULL CHECK (way IN ('full_rebuild', 'delta_merge')),
+    reason       TEXT NOT NULL,
+    parent       INTEGER CHECK (parent < snapshot),
+    exact        INTEGER NOT NULL REFERENCES snapshots DEFERRABLE INITIALLY DEFERRED,
+    merged       INTEGER NOT NULL CHECK (merged >= 0),
+    generated_at INTEGER NOT NULL,
+    exact_at     INTEGER NOT NULL,
+    config       TEXT NOT NULL,
+    CHECK ((way = 'full_rebuild') = (exact = snapshot)),
+    CHECK ((way = 'full_rebuild') = (merged = 0))
+) STRICT;
+CREATE INDEX snapshots_of_lineages ON snapshots (exact, snapshot);
+
+-- A rebuild has a row for every key, a merge for the keys that it changed: the statistics of a
+-- snapshot are the newest rows up to it, key by key, of its lineage.
+CREATE TABLE statistics (
+    exact        INTEGER NOT NULL,
+    key          INTEGER NOT NULL REFERENCES keys,
+    snapshot     INTEGER NOT NULL
+        REFERENCES snapshots ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
+    outcomes     INTEGER NOT NULL CHECK (outcomes >= 1),
+    total        INTEGER NOT NULL,
+    least        INTEGER NOT NULL,
+    greatest     INTEGER NOT NULL CHECK (greatest >= least),
+    squares_high INTEGER NOT NULL CHECK (squares_high >= 0),
+    squares_low  INTEGER NOT NULL CHECK (squares_low BETWEEN 0 AND 999999),
+    PRIMARY KEY (exact, key, snapshot)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX statistics_of_snapshots ON statistics (snapshot);
+
+CREATE TABLE manifest (
+    one        INTEGER PRIMARY KEY CHECK (one = 1),
+    current    INTEGER REFERENCES snapshots,
+    foundation INTEGER REFERENCES snapshots,     -- stands for what was truncated
+    epoch      INTEGER NOT NULL DEFAULT 1,
+    issued     INTEGER NOT NULL DEFAULT 0
+) STRICT;
+INSERT INTO manifest (one) VALUES (1);
+
+CREATE TABLE live (
+    one    INTEGER PRIMARY KEY CHECK (one = 1),
+    anchor INTEGER NOT NULL,
+    epoch  INTEGER NOT NULL,
+    lo     INTEGER NOT NULL,
+    hi     INTEGER NOT NULL CHECK (hi >= lo),
+    chain  BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE live_statistics (
+    key          INTEGER PRIMARY KEY REFERENCES keys,
+    outcomes     INTEGER NOT NULL CHECK (outcomes >= 1),
+    total        INTEGER NOT NULL,
+    least        INTEGER NOT NULL,
+    greatest     INTEGER NOT NULL CHECK (greatest >= least),
+    squares_high INTEGER NOT NULL CHECK (squares_high >= 0),
+    squares_low  INTEGER NOT NULL CHECK (squares_low BETWEEN 0 AND 999999)
+) STRICT;
+
+CREATE TABLE pins (
+    pin      TEXT NOT NULL PRIMARY KEY,
+    snapshot INTEGER NOT NULL REFERENCES snapshots ON DELETE RESTRICT,
+    owner    TEXT NOT NULL,
+    expires  INTEGER,                   -- NULL: never
+    gate     INTEGER NOT NULL CHECK (gate IN (0, 1))
+) STRICT, WITHOUT ROWID;
+CREATE INDEX pins_of_snapshots ON pins (snapshot);
+
+CREATE TABLE verdicts (
+    gate      TEXT NOT NULL PRIMARY KEY,
+    snapshot  INTEGER NOT NULL REFERENCES snapshots ON DELETE RESTRICT,
+    candidate TEXT NOT NULL,
+    result    TEXT NOT NULL,
+    promoted  INTEGER NOT NULL CHECK (promoted IN (0, 1))
+) STRICT, WITHOUT ROWID;
+CREATE INDEX verdicts_of_snapshots ON verdicts (snapshot);
+
+CREATE TRIGGER outcomes_stay BEFORE UPDATE OF position, outcome, source, under, digest ON log
+BEGIN SELECT RAISE(ABORT, 'a rewriting changes the key and the reward of an outcome alone'); END;
+CREATE TRIGGER log_remains BEFORE DELETE ON log
+WHEN NOT EXISTS (SELECT 1 FROM truncated WHERE outcome = old.outcome)
+BEGIN SELECT RAISE(ABORT, 'an outcome is never forgotten'); END;
+CREATE TRIGGER truncated_stay BEFORE UPDATE ON truncated
+BEGIN SELECT RAISE(ABORT, 'what is known of an outcome is never changed'); END;
+CREATE TRIGGER truncated_remain BEFORE DELETE ON truncated
+BEGIN SELECT RAISE(ABORT, 'an outcome is never forgotten'); END;
+CREATE TRIGGER snapshots_stay BEFORE UPDATE ON snapshots
+BEGIN SELECT RAISE(ABORT, 'a snapshot is never changed'); END;
+CREATE TRIGGER bases_remain BEFORE DELETE ON snapshots
+WHEN EXISTS (SELECT 1 FROM snapshots WHERE exact = old.exact AND snapshot > old.snapshot)
+BEGIN SELECT RAISE(ABORT, 'another snapshot was merged from this one'); END;
+CREATE TRIGGER statistics_stay BEFORE UPDATE ON statistics
+BEGIN SELECT RAISE(ABORT, 'a snapshot is never changed'); END;
+CREATE TRIGGER statistics_come_first BEFORE INSERT ON statistics
+WHEN EXISTS (SELECT 1 FROM snapshots WHERE snapshot = new.snapshot)
+BEGIN SELECT RAISE(ABORT, 'a snapshot is never changed'); END;
+CREATE TRIGGER statistics_remain BEFORE DELETE ON statistics
+WHEN EXISTS (SELECT 1 FROM snapshots WHERE snapshot = old.snapshot)
+BEGIN SELECT RAISE(ABORT, 'a snapshot is never changed'); END;
+CREATE TRIGGER ids_ascend BEFORE UPDATE OF issued ON manifest
+WHEN new.issued < old.issued
+BEGIN SELECT RAISE(ABORT, 'the number of a snapshot is never issued again'); END;
+CREATE TRIGGER epochs_ascend BEFORE UPDATE OF epoch ON manifest
+WHEN new.epoch < old.epoch
+BEGIN SELECT RAISE(ABORT, 'an epoch does not come back'); END;
+CREATE TRIGGER manifest_remains BEFORE DELETE ON manifest
+BEGIN SELECT RAISE(ABORT, 'there is one manifest'); END;
+CREATE TRIGGER verdicts_stay BEFORE UPDATE ON verdicts
+BEGIN SELECT RAISE(ABORT, 'a verdict is never changed'); END;
+CREATE TRIGGER verdicts_remain BEFORE DELETE ON verdicts
+BEGIN SELECT RAISE(ABORT, 'a verdict is never removed'); END;
+"""
+
+MIGRATIONS = (ENVELOPE, ORDINALS, TOKENS, INTAKE, COMPACTION, ANCHORING)
 """Migration number n (counted from 1) leads from version n - 1 to version n."""

@@ -23,7 +23,7 @@ from plumbline.database import MEMORY, open_database
 from plumbline.schema import MIGRATIONS
 from plumbline_models.contract import Witness
 
-ORDINALS, TOKENS, INTAKE, COMPACTION = 2, 3, 4, 5
+ORDINALS, TOKENS, INTAKE, COMPACTION, ANCHORING = 2, 3, 4, 5, 6
 """The migrations that make the tables of these machines."""
 
 SHOWN = 40

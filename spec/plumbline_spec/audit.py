@@ -245,6 +245,63 @@ def audit(
     )
 
 
+def together(
+    audits: Sequence[Audit], rows: Sequence[RowClause], keep: int, progress: Progress
+) -> Audit:
+    """Return the audits of several machines of one host as one, with the host's own clauses."""
+    results = [result for one in audits for result in one.clauses]
+    results += [_row_result(clause, keep, progress) for clause in rows]
+    return Audit(
+        machine=" and ".join(one.machine for one in audits),
+        parts=sum(one.parts for one in audits),
+        largest=_largest(one.largest for one in audits),
+        clauses=tuple(results),
+        verdict=_worst(one.verdict for one in results),
+    )
+
+
+def compared_together(
+    found: Sequence[Comparison], rows: Sequence[RowCondition], keep: int
+) -> Comparison:
+    """Return the comparisons of several machines of one host as one, with conditions on rows."""
+    by_title: dict[str, ConditionResult] = {}
+    for result in (result for one in found for result in one.conditions):
+        same = by_title.get(result.condition)
+        by_title[result.condition] = result if same is None else _both(same, result, keep)
+    results = [*by_title.values()]
+    results += [_kept_rows(row, keep) for row in rows]
+    return Comparison(
+        machine=" and ".join(one.machine for one in found),
+        parts=sum(one.parts for one in found),
+        largest=_largest(one.largest for one in found),
+        conditions=tuple(results),
+        verdict=_worst(one.verdict for one in results),
+    )
+
+
+def _both(one: ConditionResult, other: ConditionResult, keep: int) -> ConditionResult:
+    """Return what is said of a condition that two machines have."""
+    return replace(
+        one,
+        clauses=(*one.clauses, *other.clauses),
+        verdict=_worst((one.verdict, other.verdict)),
+        count=one.count + other.count,
+        discrepancies=(*one.discrepancies, *other.discrepancies)[:keep],
+        why=one.why or other.why,
+    )
+
+
+def _largest(parts: Iterable[Part | None]) -> Part | None:
+    there = [one for one in parts if one is not None]
+    return max(there, key=lambda one: one.size_bytes, default=None)
+
+
+def _kept_rows(row: RowCondition, keep: int) -> ConditionResult:
+    tally = Tally[Discrepancy](keep)
+    tally.take(row.discrepancies())
+    return _kept(row, tally)
+
+
 def _judge_parts(
     clauses: Sequence[StateClause[S]],
     parts: Parts[S],
@@ -329,10 +386,7 @@ def compare(
         for tally in tallies:
             tally.stop(str(error))
     results = [_kept(*pair) for pair in zip(judged, tallies, strict=True)]
-    for row in rows:
-        tally = Tally[Discrepancy](keep)
-        tally.take(row.discrepancies())
-        results.append(_kept(row, tally))
+    results += [_kept_rows(row, keep) for row in rows]
     return Comparison(
         machine=machine.name,
         parts=sizes.parts,

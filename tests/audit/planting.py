@@ -14,11 +14,13 @@ from typing import TypeAlias
 import apsw
 from msgspec.structs import replace
 
+from plumbline.anchoring import PROGRAM as SNAPSHOTS
 from plumbline.audit import FileAudit, FileComparison
 from plumbline.compaction import PROGRAM
 from plumbline.database import answered, open_database
 from plumbline.schema import MIGRATIONS
-from plumbline_models import ordinals, tokens
+from plumbline_models import anchoring, ordinals, tokens
+from plumbline_models.decisions.refreshing import Mode
 from plumbline_models.intake import (
     Digest,
     EntryId,
@@ -158,6 +160,52 @@ h      nothing              nothing was said                                    
 The last column is the total: a text counts 3, and m4 counts 7. Rows brought m1 to m4, m6, m7 and
 z1 to z4, with ids, and x1 to x3, without; l1 is carried and a1 stands aside in c.
 """
+
+
+def logging(*numbers: int, under: int | None = None) -> anchoring.Record:
+    """Return the logging of outcomes o1, o2 and so on, of two keys by turns."""
+    drafts = (
+        anchoring.Draft(
+            outcome=anchoring.OutcomeId(f"o{number}"),
+            key=anchoring.Key(family="recall" if number % 2 else "plan"),
+            reward=100 * number,
+            under=None if under is None else anchoring.SnapshotId(under),
+        )
+        for number in numbers
+    )
+    return anchoring.Record(drafts=tuple(drafts))
+
+
+GATE = anchoring.GateId("g1")
+PUBLISHED: tuple[anchoring.Event, ...] = (
+    anchoring.Refresh(now=0),
+    logging(1, 2),
+    anchoring.Refresh(now=1, mode=Mode.FULL),
+    logging(3, 4, under=2),
+    anchoring.Refresh(now=2),
+    anchoring.OpenGate(gate=GATE, owner="judge", now=3),
+    anchoring.CloseGate(gate=GATE, candidate="c1", result="100/100/0", promoted=True),
+    anchoring.Truncate(snapshot=anchoring.SnapshotId(2)),
+    anchoring.Collect(now=4),
+    logging(5, under=3),
+    anchoring.Refresh(now=5),
+    anchoring.Pin(pin=anchoring.PinId("p1"), owner="reader", now=5, expires=500),
+    logging(6),
+)
+"""Leads to snapshot 2, which was rebuilt and stands for o1 and o2; to 3, a merge of o3 and o4, which
+gate g1 judged; and to 4, a merge of o5, which is current and pinned. Of o6 the live delta knows, and
+snapshot 1 was collected."""
+
+
+def drive_all(file: Path) -> None:
+    """Take the events of all machines on a file; none is refused."""
+    drive(file, HISTORY)
+    db = open_database(str(file))
+    for number, event in enumerate(PUBLISHED):
+        request = RequestId(f"{file.name} anchoring {number}")
+        outcome = answered(db, request, event, SNAPSHOTS.apply, SNAPSHOTS.decode_outcome)
+        assert not isinstance(outcome, anchoring.Refused | anchoring.Ineligible), (event, outcome)
+    db.close()
 
 
 def drive(file: Path, events: Iterable[Short], migrations: tuple[str, ...] = MIGRATIONS) -> None:

@@ -11,11 +11,11 @@ from msgspec import Struct
 
 from plumbline.audit import audit_file
 from plumbline.tables import table_clauses
-from plumbline_models import compaction
+from plumbline_models import anchoring, compaction
 from plumbline_models.contract import StateClause
 from plumbline_spec.errors import CouldNotFinish, UnusableInput
 from plumbline_spec.report import Verdict
-from tests.audit.planting import HISTORY, broken, copied, drive, tampering
+from tests.audit.planting import broken, copied, drive_all, tampering
 
 
 class Damage(Struct, frozen=True, kw_only=True):
@@ -601,6 +601,55 @@ DAMAGES = (
         ("TAB-8", "parts", "number 1, part 0: kind is null NULL, a value expected"),
         "UPDATE parts SET kind = NULL WHERE number = 1 AND part = 0",
     ),
+    # Anchoring
+    damage(
+        "a snapshot holds something else than it counts",
+        "ANC-1",
+        ("ANC-1", "snapshots", "snapshot 3, key plan//: 2 outcomes that make 601, logged is"),
+        "UPDATE statistics SET total = total + 1 WHERE snapshot = 3 AND total = 600",
+    ),
+    damage(
+        "the live delta holds something else than it covers",
+        "ANC-2",
+        ("ANC-2", "live", "the live delta, key plan//: 1 outcomes that make 601, logged is"),
+        "UPDATE live_statistics SET total = total + 1",
+    ),
+    damage(
+        "an outcome is logged twice",
+        "ANC-3",
+        ("ANC-3", "log", "outcome o6: is logged more than once"),
+        "UPDATE truncated SET outcome = 'o6' WHERE position = 2",
+    ),
+    damage(
+        "a row of the log is gone",
+        "ANC-1 ANC-3 ANC-4",
+        ("ANC-3", "log", "position 5: expected 4"),
+        "DELETE FROM log WHERE position = 4",
+    ),
+    damage(
+        "the chain is another one",
+        "ANC-4",
+        ("ANC-4", "log", "position 3: chain 00000000, expected"),
+        "UPDATE log SET chain = zeroblob(16) WHERE position = 3",
+    ),
+    damage(
+        "a reward was changed, and its chain was not",
+        "ANC-1 ANC-4",
+        ("ANC-4", "log", "position 4"),
+        "UPDATE log SET reward = 7 WHERE position = 4",
+    ),
+    damage(
+        "the manifest names a snapshot that is gone",
+        "ANC-5 TAB-7",
+        ("ANC-5", "manifest", "the manifest: names snapshot 9, which is gone"),
+        "UPDATE manifest SET current = 9",
+    ),
+    damage(
+        "a merge is counted twice",
+        "ANC-6",
+        ("ANC-6", "snapshots", "snapshot 4: exact 2, merges 3, exact at 1; expected 2, 2, 1"),
+        "UPDATE snapshots SET merged = 3 WHERE snapshot = 4",
+    ),
 )
 
 SCHEMA_DAMAGES = {
@@ -617,7 +666,7 @@ SCHEMA_DAMAGES = {
 @pytest.fixture(scope="module")
 def healthy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("healthy") / "healthy.db"
-    drive(file, HISTORY)
+    drive_all(file)
     return file
 
 
@@ -630,13 +679,18 @@ def planted(healthy: Path, name: str, *statements: str) -> Path:
     return file
 
 
+def about_states() -> set[str]:
+    """Return the clauses about states of the machines that stand on top."""
+    machines = (compaction.machine().clauses, anchoring.machine().clauses)
+    return {one.id for clauses in machines for one in clauses if isinstance(one, StateClause)}
+
+
 def test_a_healthy_database_breaks_no_clause(healthy: Path) -> None:
     found = audit_file(healthy).audit
     judged = {one.clause for one in found.clauses if one.verdict is Verdict.HOLDS}
-    about_states = {one.id for one in compaction.machine().clauses if isinstance(one, StateClause)}
-    assert judged == about_states | {one.id for one in table_clauses()}
+    assert judged == about_states() | {one.id for one in table_clauses()}
     assert found.verdict is Verdict.HOLDS
-    assert found.parts == 6
+    assert found.parts == 7
 
 
 def test_what_is_planted_leaves_the_schema_as_it_was(healthy: Path) -> None:
@@ -678,8 +732,7 @@ def test_what_analyze_stores_is_no_change_of_the_schema(healthy: Path) -> None:
 
 def test_every_clause_is_broken_by_some_damage() -> None:
     """ORD-1 and TOK-6 are not: an ordinal is a rank here, and no row is about the estimate."""
-    about_states = {one.id for one in compaction.machine().clauses if isinstance(one, StateClause)}
-    wanted = about_states - {"ORD-1", "TOK-6"} | {one.id for one in table_clauses()}
+    wanted = about_states() - {"ORD-1", "TOK-6"} | {one.id for one in table_clauses()}
     assert {clause for one in DAMAGES for clause in one.breaks} | {"TAB-9"} == wanted
 
 
@@ -730,8 +783,18 @@ def wild(chance: random.Random) -> Iterator[str]:
             "time",
         ),
         "parts": ("number", "part", "kind", "start", "length", "call", "name"),
+        "keys": ("family", "plan", "mode"),
+        "log": ("outcome", "key", "reward", "source", "under", "epoch", "digest", "chain"),
+        "truncated": ("outcome", "position", "digest"),
+        "snapshots": ("epoch", "watermark", "chain", "way", "reason", "parent", "exact", "merged"),
+        "statistics": ("exact", "key", "snapshot", "outcomes", "total", "least", "squares_low"),
+        "manifest": ("current", "foundation", "epoch", "issued"),
+        "live": ("anchor", "epoch", "lo", "hi", "chain"),
+        "live_statistics": ("outcomes", "total", "greatest", "squares_high"),
+        "pins": ("pin", "snapshot", "owner", "expires", "gate"),
+        "verdicts": ("gate", "snapshot", "candidate", "result", "promoted"),
     }
-    for _ in range(8):
+    for _ in range(16):
         table = chance.choice(list(columns))
         column, value = chance.choice(columns[table]), chance.choice(VALUES)
         yield f"UPDATE OR IGNORE {table} SET {column} = {value} WHERE chance() = 0"  # noqa: S608

@@ -24,6 +24,7 @@ from tests.audit.planting import (
     copied,
     counted,
     drive,
+    drive_all,
     failed,
     label,
     row,
@@ -306,6 +307,43 @@ CHANGES = (
         ("answers", "request healthy.db 0", '{"added":0', "gone"),
         "DELETE FROM requests WHERE request = 'healthy.db 0'",
     ),
+    change(
+        "a snapshot was edited",
+        "snapshots",
+        ("snapshots", "snapshot 4", "delta_merge up to 5", "delta_merge up to 5"),
+        "UPDATE snapshots SET config = 'another' WHERE snapshot = 4",
+    ),
+    change(
+        "a snapshot that was collected is there again",
+        "new snapshots",
+        ("new snapshots", "snapshot 1", "not stored, 4 was issued", "stored"),
+        "INSERT INTO snapshots"
+        " VALUES (1, 1, 0, x'', 'full_rebuild', 'forced', NULL, 1, 0, 0, 0, '')",
+    ),
+    change(
+        "a verdict is gone",
+        "verdicts",
+        ("verdicts", "gate g1", "promoted, 100/100/0, snapshot 3, candidate c1", "gone"),
+        "DELETE FROM verdicts",
+    ),
+    change(
+        "a number may be issued again",
+        "epoch",
+        ("epoch", "greatest id", "4", "3"),
+        "UPDATE manifest SET issued = 3",
+    ),
+    change(
+        "an outcome is forgotten",
+        "outcomes",
+        ("outcomes", "outcome o1", "digest ", "gone"),
+        "DELETE FROM truncated WHERE position = 1",
+    ),
+    change(
+        "an outcome is another one than was handed",
+        "outcomes",
+        ("outcomes", "outcome o6", "digest ", "digest 00000000"),
+        "UPDATE log SET digest = zeroblob(16) WHERE position = 6",
+    ),
 )
 
 LATER: tuple[Event, ...] = tuple(
@@ -334,7 +372,7 @@ LATER: tuple[Event, ...] = tuple(
 @pytest.fixture(scope="module")
 def healthy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("healthy") / "healthy.db"
-    drive(file, HISTORY)
+    drive_all(file)
     return file
 
 
@@ -342,7 +380,7 @@ def test_a_database_follows_from_itself(healthy: Path) -> None:
     found = compare_files(healthy, copied(healthy, "same.db")).comparison
     assert {one.verdict for one in found.conditions} == {Verdict.HOLDS}
     assert found.verdict is Verdict.HOLDS
-    assert found.parts == 6
+    assert found.parts == 7
 
 
 def test_what_events_did_fails_no_condition(healthy: Path) -> None:

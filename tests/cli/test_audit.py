@@ -15,7 +15,7 @@ from plumbline.database import SettingNotKept
 from plumbline.schema import MIGRATIONS
 from plumbline_spec.errors import CouldNotFinish
 from plumbline_spec.report import Verdict
-from tests.audit.planting import HISTORY, copied, drive, tampering
+from tests.audit.planting import copied, drive, drive_all, tampering
 from tests.ordinals import appending
 
 
@@ -47,7 +47,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 @pytest.fixture
 def healthy(tmp_path: Path) -> Path:
     file = tmp_path / "healthy.db"
-    drive(file, HISTORY)
+    drive_all(file)
     return file
 
 
@@ -66,8 +66,8 @@ def damaged(healthy: Path) -> Path:
 def test_a_healthy_database_holds(run: Run, healthy: Path) -> None:
     ran = run(healthy)
     assert ran.code == 0
-    assert "holds: compaction, version" in ran.out
-    assert "0 of 35 clauses broken" in ran.out
+    assert "holds: compaction and anchoring, version" in ran.out
+    assert "0 of 41 clauses broken" in ran.out
     assert "6 parts; the largest is c, " in ran.out
     assert "not applicable: CMP-5, " in ran.out
     assert "it is about steps; a stored state has no history" in ran.out
@@ -77,8 +77,8 @@ def test_a_broken_clause_is_shown_with_how_often_and_its_witnesses(run: Run, dam
     """TAB-1, TAB-4."""
     ran = run(damaged, "--limit-witnesses", "2")
     assert ran.code == 1
-    assert "BROKEN: compaction, version" in ran.out
-    assert "2 of 35 clauses broken" in ran.out
+    assert "BROKEN: compaction and anchoring, version" in ran.out
+    assert "2 of 41 clauses broken" in ran.out
     lines = ran.out.splitlines()
     (row,) = [line for line in lines if line.startswith("│ TAB-1 ")]
     cells = [cell.strip() for cell in row.strip("│").split("│")]
@@ -94,7 +94,7 @@ def test_one_json_document_has_every_clause(run: Run, damaged: Path) -> None:
     assert ran.code == 1
     found = msgspec.json.decode(ran.out, type=FileAudit)
     assert (found.file, found.version) == (str(damaged), len(MIGRATIONS))
-    assert (found.audit.verdict, found.audit.parts) == (Verdict.BROKEN, 6)
+    assert (found.audit.verdict, found.audit.parts) == (Verdict.BROKEN, 7)
     assert found.audit.largest is not None
     assert found.audit.largest.key == "c"
     results = {one.clause: one for one in found.audit.clauses}
@@ -147,7 +147,7 @@ def test_a_copy_that_follows_fails_no_condition(run: Run, healthy: Path) -> None
     drive(later, [appending("m8")])
     ran = run("--before", healthy, "--after", later)
     assert ran.code == 0
-    assert "holds: compaction, 0 of 17 necessary conditions failed" in ran.out
+    assert "holds: compaction and anchoring, 0 of 22 necessary conditions failed" in ran.out
 
 
 def test_a_copy_that_cannot_follow_is_shown_with_both_sides(run: Run, healthy: Path) -> None:
@@ -157,7 +157,7 @@ def test_a_copy_that_cannot_follow_is_shown_with_both_sides(run: Run, healthy: P
         db.execute("DELETE FROM losses WHERE message = 'y2' AND cause = 'forgotten'")
     ran = run("--before", healthy, "--after", later)
     assert ran.code == 1
-    assert "BROKEN: compaction, 2 of 17 necessary conditions failed" in ran.out
+    assert "BROKEN: compaction and anchoring, 2 of 22 necessary conditions failed" in ran.out
     lines = ran.out.splitlines()
     said = "  messages, conversation c, message m1: 'text of m1' before, 'another text' after"
     assert said in lines

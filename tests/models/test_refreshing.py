@@ -82,10 +82,16 @@ def test_the_table_has_the_rows_of_the_reasons_in_their_order() -> None:
             Reason.COMPACTION_DUE_TO_SNAPSHOT_AGE,
         ),
         (
-            replace(RIGHT, new=0, merged=9),
+            replace(RIGHT, new=0, merged=3),
             USUAL,
             Way.REUSED_SNAPSHOT,
             Reason.WITHIN_REUSE_WINDOW,
+        ),
+        (
+            replace(RIGHT, new=0, merged=4),
+            USUAL,
+            Way.FULL_REBUILD,
+            Reason.COMPACTION_DUE_TO_DELTA_COUNT,
         ),
         (
             replace(RIGHT, new=0),

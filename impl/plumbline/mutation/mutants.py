@@ -72,6 +72,13 @@ PARTS: Mapping[str, tuple[Part, ...]] = {
         Part(SCHEMA, frozenset({"COMPACTION"})),
     ),
     "context_cache": (Part("plumbline.context_cache"),),
+    "anchoring": (
+        Part("plumbline.anchoring"),
+        Part("plumbline.replay_log"),
+        Part("plumbline.snapshots"),
+        Part("plumbline.pins"),
+        Part(SCHEMA, frozenset({"ANCHORING"})),
+    ),
 }
 """What is judged on which machine; what all of them stand on, on the uppermost."""
 FELT_ELSEWHERE: Mapping[str, str] = {

@@ -4,7 +4,8 @@ Theory of operation. A refresh that merges a delta is right only when the delta 
 has behind the snapshot and nothing else; everything that may make it something else is a row of the
 table and costs a rebuild. Exact rebuilds come in time as well: after so many merges, and so many
 seconds after the last one, both counted from the last rebuild and not from the last refresh, which
-every merge renews. Zero is a value like any other: no merge at all, or no second.
+every merge renews; they hold of what is returned, so a snapshot with more merges than are allowed
+now is not reused. Zero is a value like any other: no merge at all, or no second.
 
 Whoever asks for a merge that may not be made is refused with the row, and is never given a rebuild
 in its place.
@@ -138,6 +139,7 @@ def choose(mode: Mode, sight: Sight, windows: Windows) -> Choice | Ineligible:
 
 def rebuild_reason(mode: Mode, sight: Sight, windows: Windows) -> Reason | None:
     """Return the first row of the table that asks for a rebuild; None when no row does."""
+    merging = 1 if sight.new else 0
     rows = (
         (Reason.NO_SNAPSHOT, not sight.snapshot),
         (Reason.MANIFEST_INVALID, not sight.manifest),
@@ -148,7 +150,7 @@ def rebuild_reason(mode: Mode, sight: Sight, windows: Windows) -> Reason | None:
         (Reason.CONFIG_MISMATCH, not sight.config),
         (Reason.COVERAGE_GAP, not sight.covered),
         (Reason.FORCED, mode is Mode.FULL),
-        (Reason.COMPACTION_DUE_TO_DELTA_COUNT, bool(sight.new) and sight.merged >= windows.merges),
+        (Reason.COMPACTION_DUE_TO_DELTA_COUNT, sight.merged + merging > windows.merges),
         (Reason.COMPACTION_DUE_TO_EXACT_LINEAGE_AGE, sight.exact_age > windows.exact),
         (Reason.DRIFT_DETECTED, sight.drift),
     )

@@ -1,0 +1,117 @@
+"""The clauses of anchoring that compare the log with what was counted of it, as queries.
+
+A log may be longer than memory is large, so an audit of a file reads it in one pass, row by row or
+piece by piece between watermarks, and holds the statistics of one snapshot at a time.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+
+import apsw
+
+from plumbline.damaged import as_number, as_text, every_row
+from plumbline.replay_log import Counts, counted, foundation_of, links_from, manifest_of, merged
+from plumbline.snapshots import contents, live_contents, live_delta, torn
+from plumbline_models.contract import Witness
+from plumbline_models.decisions.chaining import chained
+
+SHOWN_CHAIN = 8
+"""Digits of a chain that a witness shows."""
+
+
+def inexact(db: apsw.Connection) -> Iterator[Witness]:
+    """Yield every key of which a snapshot of this log holds something else (ANC-1)."""
+    manifest = manifest_of(db)
+    reached, chain = foundation_of(db, manifest)
+    found = Counts()
+    if manifest.foundation is not None:
+        found = dict(contents(db, manifest.foundation))
+    query = (
+        "SELECT s.snapshot, s.watermark, s.chain, l.chain FROM snapshots AS s"
+        " LEFT JOIN log AS l ON l.position = s.watermark"
+        " WHERE s.epoch = ? AND s.watermark >= ? ORDER BY s.snapshot"
+    )
+    beginning = reached
+    for snapshot, watermark, kept, logged in every_row(db, query, (manifest.epoch, reached)):
+        upto = as_number(watermark)
+        found = merged(found, counted(db, "position > ? AND position <= ?", (reached, upto))[1])
+        reached = max(reached, upto)
+        if kept == (chain if upto == beginning else logged):
+            held = dict(contents(db, as_number(snapshot)))
+            yield from _differing(db, "snapshots", f"snapshot {as_number(snapshot)}", held, found)
+
+
+def miscounted(db: apsw.Connection) -> Iterator[Witness]:
+    """Yield every key of which the live delta holds something else than it covers (ANC-2)."""
+    delta, manifest = live_delta(db), manifest_of(db)
+    beginning, chain = foundation_of(db, manifest)
+    if delta is None or torn(delta) or delta.lo < beginning:
+        return
+    query = "SELECT chain FROM log WHERE position = ?"
+    logged = chain if delta.hi == beginning else db.execute(query, (delta.hi,)).get
+    if logged == delta.chain:
+        right = counted(db, "position > ? AND position <= ?", (delta.lo, delta.hi))[1]
+        yield from _differing(db, "live", "the live delta", dict(live_contents(db)), right)
+
+
+def _differing(
+    db: apsw.Connection, table: str, row: str, found: Counts, right: Counts
+) -> Iterator[Witness]:
+    for key in sorted({*found, *right}):
+        if found.get(key) != right.get(key):
+            said, logged = (
+                "nothing" if at is None else f"{at.count} outcomes that make {at.total}"
+                for at in (found.get(key), right.get(key))
+            )
+            name = f"{row}, key {_named(db, key)}"
+            yield Witness(table=table, row=name, found=f"{said}, logged is {logged}")
+
+
+def _named(db: apsw.Connection, key: int) -> str:
+    query = "SELECT family || '/' || plan || '/' || mode FROM keys WHERE key = ?"
+    return next((as_text(name) for (name,) in every_row(db, query, (key,))), f"number {key}")
+
+
+def logged_twice(db: apsw.Connection) -> Iterator[Witness]:
+    """Yield every gap between positions, and every outcome that is there twice (ANC-3)."""
+    expected = 1
+    for (position,) in every_row(db, _POSITIONS):
+        number = as_number(position)
+        if number != expected:
+            row = f"position {number}"
+            yield Witness(table="log", row=row, found=f"expected {expected}")
+        expected = number + 1
+    for query in _REPEATED:
+        for (outcome,) in every_row(db, query):
+            row = f"outcome {as_text(outcome)}"
+            yield Witness(table="log", row=row, found="is logged more than once")
+
+
+_POSITIONS = "SELECT position FROM truncated UNION ALL SELECT position FROM log ORDER BY 1"
+_REPEATED = (
+    "SELECT outcome FROM log GROUP BY outcome HAVING count(*) > 1",
+    "SELECT outcome FROM truncated GROUP BY outcome HAVING count(*) > 1",
+    "SELECT outcome FROM log AS l"
+    " WHERE EXISTS (SELECT 1 FROM truncated AS t WHERE t.outcome = l.outcome)",
+)
+
+
+def unchained(db: apsw.Connection) -> Iterator[Witness]:
+    """Yield every row whose chain is not the hash of itself and of the chain before (ANC-4)."""
+    manifest = manifest_of(db)
+    beginning, before = foundation_of(db, manifest)
+    chain = before.hex()
+    for link, kept in links_from(db, beginning + 1):
+        right = chained(chain, link)
+        if kept != right:
+            shown = f"chain {kept[:SHOWN_CHAIN]}, expected {right[:SHOWN_CHAIN]}"
+            yield Witness(table="log", row=f"position {link.position}", found=shown)
+        chain = kept
+
+
+QUERIES: Mapping[str, Callable[[apsw.Connection], Iterator[Witness]]] = {
+    "ANC-1": inexact,
+    "ANC-2": miscounted,
+    "ANC-3": logged_twice,
+    "ANC-4": unchained,
+}
+"""By the id of the clause."""
