@@ -15,6 +15,7 @@ from msgspec import Struct
 from plumbline.command import cli
 from plumbline.generate import generated
 from plumbline.registry import (
+    anchoring_case,
     compaction_case,
     context_cache_case,
     intake_case,
@@ -24,6 +25,7 @@ from plumbline.registry import (
 )
 from plumbline.tables import plan, table_clauses
 from plumbline_models import (
+    anchoring,
     compaction,
     context_cache,
     intake,
@@ -33,6 +35,7 @@ from plumbline_models import (
 )
 from plumbline_models.decisions.counting import Door, Measure, admitted, estimate, most
 from plumbline_models.decisions.limits import Limits, regime, thresholds
+from plumbline_models.decisions.statistics import Statistics
 from plumbline_spec.case import Case
 from plumbline_spec.chapters import ChapterClause, clause_index, clauses_in, table_rows
 from plumbline_spec.clause_table import silent
@@ -58,6 +61,7 @@ PAGES = (
     "spec/intake.md",
     "spec/compaction.md",
     "spec/context_cache.md",
+    "spec/anchoring.md",
     "spec/tables.md",
     "spec/faults.md",
 )
@@ -160,7 +164,20 @@ CONTEXT_CACHE = chapter(
     context_cache.RULE_SETS,
     of_structs(context_cache.Conversation, context_cache.Kept, context_cache.Listed),
 )
-CHAPTERS = (ORDINALS, TOKENS, INTAKE, COMPACTION, CONTEXT_CACHE)
+ANCHORING = chapter(
+    anchoring_case(),
+    anchoring.RULE_SETS,
+    of_structs(
+        anchoring.State,
+        anchoring.Logged,
+        Statistics,
+        anchoring.Snapshot,
+        anchoring.Live,
+        anchoring.Lease,
+        anchoring.Verdict,
+    ),
+)
+CHAPTERS = (ORDINALS, TOKENS, INTAKE, COMPACTION, CONTEXT_CACHE, ANCHORING)
 
 every_chapter = pytest.mark.parametrize("one", CHAPTERS, ids=lambda one: one.name)
 

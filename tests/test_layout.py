@@ -25,7 +25,17 @@ FLOORS = {"plumbline_models": "models", "plumbline_spec": "spec", "plumbline": "
 """Every package and the folder it lies in, lowest floor first; an import never goes up."""
 
 PURE = frozenset(
-    {"bisect", "collections", "enum", "functools", "hashlib", "itertools", "operator", "re", "typing"}
+    {
+        "bisect",
+        "collections",
+        "enum",
+        "functools",
+        "hashlib",
+        "itertools",
+        "operator",
+        "re",
+        "typing",
+    }
 )
 """Modules of the standard library that models use: no clock, no chance, no file, no process."""
 MODELS_STAND_ON = PURE | {"msgspec", "typing_extensions", "plumbline_models"}

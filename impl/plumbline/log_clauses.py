@@ -13,6 +13,7 @@ from plumbline.replay_log import Counts, counted, foundation_of, links_from, man
 from plumbline.snapshots import contents, live_contents, live_delta, torn
 from plumbline_models.contract import Witness
 from plumbline_models.decisions.chaining import chained
+from plumbline_models.decisions.statistics import difference
 
 SHOWN_CHAIN = 8
 """Digits of a chain that a witness shows."""
@@ -56,14 +57,11 @@ def miscounted(db: apsw.Connection) -> Iterator[Witness]:
 def _differing(
     db: apsw.Connection, table: str, row: str, found: Counts, right: Counts
 ) -> Iterator[Witness]:
-    for key in sorted({*found, *right}):
-        if found.get(key) != right.get(key):
-            said, logged = (
-                "nothing" if at is None else f"{at.count} outcomes that make {at.total}"
-                for at in (found.get(key), right.get(key))
-            )
-            name = f"{row}, key {_named(db, key)}"
-            yield Witness(table=table, row=name, found=f"{said}, logged is {logged}")
+    names = {_named(db, key): key for key in {*found, *right}}
+    for name, key in sorted(names.items()):
+        said = difference(found.get(key), right.get(key))
+        if said:
+            yield Witness(table=table, row=f"{row}, key {name}", found=said)
 
 
 def _named(db: apsw.Connection, key: int) -> str:
@@ -74,11 +72,11 @@ def _named(db: apsw.Connection, key: int) -> str:
 def logged_twice(db: apsw.Connection) -> Iterator[Witness]:
     """Yield every gap between positions, and every outcome that is there twice (ANC-3)."""
     expected = 1
-    for (position,) in every_row(db, _POSITIONS):
+    for position, outcome in every_row(db, _POSITIONS):
         number = as_number(position)
         if number != expected:
-            row = f"position {number}"
-            yield Witness(table="log", row=row, found=f"expected {expected}")
+            row, found = f"outcome {as_text(outcome)}", f"is at {number}, expected {expected}"
+            yield Witness(table="log", row=row, found=found)
         expected = number + 1
     for query in _REPEATED:
         for (outcome,) in every_row(db, query):
@@ -86,12 +84,16 @@ def logged_twice(db: apsw.Connection) -> Iterator[Witness]:
             yield Witness(table="log", row=row, found="is logged more than once")
 
 
-_POSITIONS = "SELECT position FROM truncated UNION ALL SELECT position FROM log ORDER BY 1"
+_POSITIONS = (
+    "SELECT position, outcome FROM truncated UNION ALL SELECT position, outcome FROM log ORDER BY 1"
+)
 _REPEATED = (
     "SELECT outcome FROM log GROUP BY outcome HAVING count(*) > 1",
     "SELECT outcome FROM truncated GROUP BY outcome HAVING count(*) > 1",
-    "SELECT outcome FROM log AS l"
-    " WHERE EXISTS (SELECT 1 FROM truncated AS t WHERE t.outcome = l.outcome)",
+    (
+        "SELECT outcome FROM log AS l"
+        " WHERE EXISTS (SELECT 1 FROM truncated AS t WHERE t.outcome = l.outcome)"
+    ),
 )
 
 

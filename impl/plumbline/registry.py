@@ -5,6 +5,7 @@ from types import ModuleType
 
 from msgspec.structs import replace
 
+from plumbline import anchoring as sqlite_anchoring
 from plumbline import compaction as sqlite_compaction
 from plumbline import intake as sqlite_intake
 from plumbline import ordinals as sqlite_ordinals
@@ -15,7 +16,9 @@ from plumbline.mutation.mutants import mutants
 from plumbline.sqlite_host import judged
 from plumbline.sqlite_shared import SqliteShared
 from plumbline.sqlite_storage import SqliteStorage
-from plumbline_models import compaction, context_cache, intake, ordinals, tokens
+from plumbline_models import anchoring, compaction, context_cache, intake, ordinals, tokens
+from plumbline_models.decisions.refreshing import Mode, Windows
+from plumbline_models.history.anchoring import VARIANTS as ANCHORING_VARIANTS
 from plumbline_models.history.compaction import VARIANTS as COMPACTION_VARIANTS
 from plumbline_models.history.context_cache import VARIANTS as CONTEXT_CACHE_VARIANTS
 from plumbline_models.history.intake import VARIANTS as INTAKE_VARIANTS
@@ -428,6 +431,168 @@ def _cache_machine(rules: context_cache.Rules) -> Callable[[], context_cache.Mac
     return lambda: context_cache.machine(rules)
 
 
+def anchoring_case() -> Case[anchoring.State, anchoring.Event, anchoring.Outcome, anchoring.Scope]:
+    """Return anchoring over SQLite, with the scopes of every profile."""
+    scope = anchoring.Scope
+    usual, few = _anchoring_scopes(), _small_anchoring_scopes()
+    wide = scope(
+        outcomes=3,
+        snapshots=3,
+        modes=tuple(Mode),
+        losses=tuple(anchoring.Loss),
+        epochs=2,
+        refusals=False,
+    )
+    meeting = scope(
+        outcomes=3,
+        snapshots=3,
+        late=True,
+        drift=True,
+        losses=(anchoring.Loss.LIVE_ABSENT,),
+        epochs=2,
+        backfills=True,
+        truncations=True,
+        pins=True,
+        gates=1,
+        collections=(0,),
+    )
+    apart = replace(usual[1], losses=(anchoring.Loss.LIVE_STALE,))
+    return Case(
+        machine=anchoring.machine(),
+        rule_sets={rules.name: _anchoring_machine(rules) for rules in anchoring.RULE_SETS},
+        different_rule_sets=(
+            ("SPEC", "ISSUE_12"),
+            ("ISSUE_12", "ISSUE_13"),
+            ("ISSUE_13", "ISSUE_14"),
+            ("ISSUE_14", "ISSUE_15"),
+            ("SPEC", "ISSUE_15"),
+        ),
+        scopes={
+            "quick": Scopes(explore=usual, descend=few, diff=apart),
+            "ci": Scopes(explore=(*usual, wide), descend=usual, diff=apart),
+            "nightly": Scopes(explore=(*usual, wide), descend=(*usual, wide), diff=apart),
+        },
+        vectors_scopes=usual,
+        host=lambda: judged(sqlite_anchoring.PROGRAM),
+        durable=lambda: judged(sqlite_anchoring.PROGRAM, durable=True),
+        shared=lambda: SqliteShared(sqlite_anchoring.PROGRAM),
+        storage=lambda: SqliteStorage(sqlite_anchoring.PROGRAM),
+        meeting_scopes=(meeting,),
+        builds=(
+            *interleaved_builds(anchoring_case, sqlite_anchoring.PROGRAM),
+            *faulted_builds(anchoring_case, sqlite_anchoring.PROGRAM, ledger=False),
+        ),
+        mutants=mutants("anchoring", _anchoring_case_of, few),
+        variants=ANCHORING_VARIANTS,
+    )
+
+
+AUTO_MODE, DELTA_MODE, FULL_MODE = Mode
+NO_WINDOW = Windows(reuse=0, merges=0, exact=0)
+TWO_MERGES = replace(anchoring.WINDOWS, merges=2)
+
+
+def _anchoring_scopes() -> tuple[anchoring.Scope, ...]:
+    """Return scopes of anchoring that together reach every row of its table."""
+    return (*_scopes_of_refreshes(), *_scopes_of_logs(), *_scopes_of_readers())
+
+
+def _scopes_of_refreshes() -> tuple[anchoring.Scope, ...]:
+    """Return scopes in which the live delta is damaged, windows are over, and gates refresh."""
+    scope, windows = anchoring.Scope, (anchoring.WINDOWS, NO_WINDOW)
+    either = (AUTO_MODE, DELTA_MODE)
+    return (
+        scope(
+            outcomes=2,
+            keys=2,
+            snapshots=2,
+            modes=(*either, FULL_MODE),
+            losses=tuple(anchoring.Loss),
+            gates=1,
+        ),
+        scope(times=(0, 15, 22), snapshots=3, modes=either, windows=windows, refusals=False),
+        scope(
+            outcomes=1,
+            times=(0, 30),
+            modes=either,
+            windows=windows,
+            configs=("", "other"),
+            gates=1,
+            refusals=False,
+        ),
+        scope(outcomes=3, snapshots=3, windows=(TWO_MERGES,), refusals=False),
+    )
+
+
+def _scopes_of_logs() -> tuple[anchoring.Scope, ...]:
+    """Return scopes in which the log is rewritten, by hosts and by scripts, and truncated."""
+    scope, either = anchoring.Scope, (AUTO_MODE, DELTA_MODE)
+    anew = (AUTO_MODE, FULL_MODE)
+    return (
+        scope(snapshots=3, modes=either, drift=True, backfills=True, gates=1, refusals=False),
+        scope(keys=2, snapshots=3, modes=either, epochs=2, batches=True, gates=1, refusals=False),
+        scope(outcomes=1, modes=anew, epochs=2, truncations=True, backfills=True),
+        scope(
+            snapshots=3,
+            modes=anew,
+            epochs=2,
+            truncations=True,
+            losses=(anchoring.Loss.MANIFEST,),
+            refusals=False,
+        ),
+    )
+
+
+def _scopes_of_readers() -> tuple[anchoring.Scope, ...]:
+    """Return scopes with pins, gates and collections, and with outcomes that come late."""
+    scope, times = anchoring.Scope, (0, 15)
+    return (
+        scope(
+            snapshots=3,
+            times=times,
+            windows=(TWO_MERGES,),
+            pins=True,
+            gates=1,
+            collections=(0, 1),
+            refusals=False,
+        ),
+        scope(outcomes=1, snapshots=1, times=times, pins=True, gates=1, collections=(0,)),
+        scope(late=True, expects=True),
+    )
+
+
+def _small_anchoring_scopes() -> tuple[anchoring.Scope, ...]:
+    """Return scopes of anchoring that are small enough to be walked on a host in seconds."""
+    damage, aging, gates, deep = _scopes_of_refreshes()
+    drift, epochs, once, foundations = _scopes_of_logs()
+    pins, refused, late = _scopes_of_readers()
+    return (
+        replace(damage, outcomes=1, modes=damage.modes[:2], gates=0),
+        aging,
+        gates,
+        deep,
+        replace(drift, snapshots=2, gates=0),
+        epochs,
+        replace(once, refusals=False),
+        replace(foundations, epochs=1),
+        replace(pins, outcomes=1, snapshots=2, collections=(0,)),
+        refused,
+        late,
+    )
+
+
+def _anchoring_case_of(
+    registry: ModuleType,
+) -> Case[anchoring.State, anchoring.Event, anchoring.Outcome, anchoring.Scope]:
+    made: Callable[[], Case[anchoring.State, anchoring.Event, anchoring.Outcome, anchoring.Scope]]
+    made = registry.anchoring_case
+    return made()
+
+
+def _anchoring_machine(rules: anchoring.Rules) -> Callable[[], anchoring.Machine]:
+    return lambda: anchoring.machine(rules)
+
+
 def subjects() -> tuple[Subject, ...]:
     """Return every machine, in the order of the chapters."""
     return (
@@ -436,6 +601,7 @@ def subjects() -> tuple[Subject, ...]:
         subject(intake_case()),
         subject(compaction_case()),
         subject(context_cache_case()),
+        subject(anchoring_case()),
     )
 
 

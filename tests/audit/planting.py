@@ -192,9 +192,9 @@ PUBLISHED: tuple[anchoring.Event, ...] = (
     anchoring.Pin(pin=anchoring.PinId("p1"), owner="reader", now=5, expires=500),
     logging(6),
 )
-"""Leads to snapshot 2, which was rebuilt and stands for o1 and o2; to 3, a merge of o3 and o4, which
-gate g1 judged; and to 4, a merge of o5, which is current and pinned. Of o6 the live delta knows, and
-snapshot 1 was collected."""
+"""Leads to snapshot 2, which was rebuilt and stands for o1 and o2; to 3, a merge of o3 and o4,
+which gate g1 judged; and to 4, a merge of o5, which is current and pinned. The live delta knows of
+o6, and snapshot 1 was collected."""
 
 
 def drive_all(file: Path) -> None:

@@ -605,13 +605,13 @@ DAMAGES = (
     damage(
         "a snapshot holds something else than it counts",
         "ANC-1",
-        ("ANC-1", "snapshots", "snapshot 3, key plan//: 2 outcomes that make 601, logged is"),
+        ("ANC-1", "snapshots", "snapshot 3, key plan//: total 601, logged is 600"),
         "UPDATE statistics SET total = total + 1 WHERE snapshot = 3 AND total = 600",
     ),
     damage(
         "the live delta holds something else than it covers",
         "ANC-2",
-        ("ANC-2", "live", "the live delta, key plan//: 1 outcomes that make 601, logged is"),
+        ("ANC-2", "live", "the live delta, key plan//: total 601, logged is 600"),
         "UPDATE live_statistics SET total = total + 1",
     ),
     damage(
@@ -623,7 +623,7 @@ DAMAGES = (
     damage(
         "a row of the log is gone",
         "ANC-1 ANC-3 ANC-4",
-        ("ANC-3", "log", "position 5: expected 4"),
+        ("ANC-3", "log", "outcome o5: is at 5, expected 4"),
         "DELETE FROM log WHERE position = 4",
     ),
     damage(

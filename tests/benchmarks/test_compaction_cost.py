@@ -19,7 +19,7 @@ from plumbline_models.ordinals import SummaryId
 from tests.benchmarks.figures import Benchmark, cpu_seconds, show
 from tests.benchmarks.released_pattern import Released
 from tests.conformance.test_compaction import C, chat, reads_of, writes_of
-from tests.conformance.test_ordinals_cost import Machine, profile
+from tests.costs import Machine, profile
 
 RECORDED = {
     (200, 20_000): (688, 269),

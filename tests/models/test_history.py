@@ -6,9 +6,10 @@ from typing import TypeVar
 import pytest
 from msgspec import Struct
 
-from plumbline_models import compaction, context_cache, intake, ordinals, tokens
+from plumbline_models import anchoring, compaction, context_cache, intake, ordinals, tokens
 from plumbline_models.contract import Machine, StateClause
 from plumbline_models.history import CONSTRUCTED, Variant
+from plumbline_models.history.anchoring import VARIANTS as OF_ANCHORING
 from plumbline_models.history.compaction import VARIANTS as OF_COMPACTION
 from plumbline_models.history.context_cache import VARIANTS as OF_CONTEXT_CACHE
 from plumbline_models.history.intake import VARIANTS as OF_INTAKE
@@ -105,6 +106,7 @@ HISTORIES = (
         context_cache.machine(), [one.name for one in context_cache.RULE_SETS], OF_CONTEXT_CACHE
     ),
     history(intake.machine(), [one.name for one in intake.RULE_SETS], OF_INTAKE),
+    history(anchoring.machine(), [one.name for one in anchoring.RULE_SETS], OF_ANCHORING),
 )
 
 each_machine = pytest.mark.parametrize("known", HISTORIES, ids=lambda one: one.right.machine)
@@ -153,4 +155,5 @@ def test_every_clause_has_a_variant_that_no_other_clause_catches(known: History)
 @each_machine
 def test_what_no_system_got_wrong_is_said_to_be_constructed(known: History) -> None:
     assert any(variant.source == CONSTRUCTED for variant in known.variants)
-    assert any("lossless-claw" in variant.source for variant in known.variants)
+    systems = ("lossless-claw", "openclaw-intelligence-core")
+    assert any(name in variant.source for variant in known.variants for name in systems)

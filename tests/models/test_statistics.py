@@ -16,6 +16,7 @@ from plumbline_models.decisions.statistics import (
     NOTHING,
     Ratio,
     Statistics,
+    difference,
     fold,
     is_reward,
     mean,
@@ -23,6 +24,7 @@ from plumbline_models.decisions.statistics import (
     of_one,
     variance,
 )
+from tests.benchmarks.figures import show
 
 REWARDS = st.lists(st.integers(-MOST, MOST), max_size=30)
 
@@ -65,6 +67,15 @@ def test_mean_and_variance_are_not_rounded(rewards: list[int]) -> None:
     assert as_fraction(variance(fold(rewards))) == statistics.pvariance(exact)
 
 
+def test_a_difference_is_the_first_number_in_which_two_differ() -> None:
+    one, other = fold([1, 2]), fold([1, 3])
+    assert difference(one, other) == "total 3, logged is 4"
+    assert difference(fold([0, 3]), fold([1, 2])) == "least 0, logged is 1"
+    assert difference(None, one) == "nothing, logged is 2 outcomes"
+    assert difference(one, None) == "2 outcomes, logged is nothing"
+    assert (difference(one, one), difference(None, None)) == ("", "")
+
+
 def test_nothing_has_neither_mean_nor_variance() -> None:
     assert (mean(NOTHING), variance(NOTHING)) == (None, None)
 
@@ -105,7 +116,7 @@ def test_sums_of_floating_point_are_not_merged_to_what_a_recount_makes() -> None
         log = [draw.uniform(-1, 1) for _ in range(20)]
         published, delta = left_to_right(log[:13]), left_to_right(log[13:])
         apart += published + delta != left_to_right(log)
-    print(f"{apart} of {logs:,} logs of floating-point rewards")
+    show("sums of floating-point rewards", ("logs", "snapshot and delta differ"), [(logs, apart)])
     assert apart > logs / 10
 
 

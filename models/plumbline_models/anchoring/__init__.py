@@ -15,7 +15,8 @@ Events    ``Record`` ``Refresh`` ``Rewrite`` ``Truncate`` ``Pin`` ``Renew`` ``Un
 Outcomes  ``Recorded`` ``Refreshed`` ``Ineligible`` ``Rewritten`` ``Truncated`` ``Pinned``
           ``Unpinned`` ``GateOpened`` ``GateClosed`` ``Collected`` ``Audited`` ``Credited`` ``Lost``
           ``Backfilled`` ``Refused``
-Clauses   ANC-1 to ANC-6 about states, ANC-7 to ANC-25 about steps, the others about what is reached
+Clauses   ANC-1 to ANC-6 about states, ANC-7 to ANC-28, ANC-40 and ANC-41 about steps, ANC-29 to
+          ANC-39 about what is reached
 """
 
 from collections.abc import Callable

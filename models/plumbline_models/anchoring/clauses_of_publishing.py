@@ -4,6 +4,7 @@ from plumbline_models.anchoring import queries
 from plumbline_models.anchoring.choosing import chosen
 from plumbline_models.anchoring.values import (
     SPEC,
+    Collect,
     Event,
     GateOpened,
     Ineligible,
@@ -118,6 +119,16 @@ def _about_snapshots() -> Clauses:
             inert=True,
         ),
         StepClause(
+            id="ANC-40",
+            title="says of itself",
+            sentence="A snapshot that is published MUST say the chain of the log at its watermark,"
+            " the epoch, the moment, the configuration and the current snapshot before it, and the"
+            " way and the reason that the refresh says.",
+            events=(Refresh, OpenGate),
+            outcomes=(Refreshed, GateOpened),
+            breaks=_says_of_itself,
+        ),
+        StepClause(
             id="ANC-16",
             title="extended",
             sentence="A logged outcome MUST be counted in a live delta that ends where the log did,"
@@ -226,11 +237,13 @@ def _ascending(before: State, event: Event, outcome: Outcome, after: State) -> W
 
 
 def _immutable(before: State, event: Event, outcome: Outcome, after: State) -> Witness | None:
-    del event, outcome
-    was = {one.id: one for one in before.snapshots}
-    for one in after.snapshots:
-        if was.get(one.id, one) != one:
+    del outcome
+    now = {one.id: one for one in after.snapshots}
+    for one in before.snapshots:
+        if one.id in now and now[one.id] != one:
             return _witness(f"snapshot {one.id}", "is another one than it was")
+        if one.id not in now and not isinstance(event, Collect):
+            return _witness(f"snapshot {one.id}", f"is gone with {type(event).__name__}")
     return None
 
 
@@ -269,6 +282,28 @@ def _told_truly(before: State, event: Event, outcome: Outcome, after: State) -> 
     return None
 
 
+def _says_of_itself(before: State, event: Event, outcome: Outcome, after: State) -> Witness | None:
+    assert isinstance(event, Refresh | OpenGate)
+    assert isinstance(outcome, Refreshed | GateOpened)
+    at = queries.current_of(after)
+    if at is None or at.id == before.current:
+        return None
+    chain = queries.chain_at(before, at.watermark)
+    said = (at.chain, at.epoch, at.generated_at, at.config, at.parent, at.way, at.reason)
+    right = (
+        chain,
+        before.epoch,
+        event.now,
+        event.config,
+        before.current,
+        outcome.way,
+        outcome.reason,
+    )
+    if said != right:
+        return _witness(f"snapshot {at.id}", f"says {said} of itself, {right} is so")
+    return None
+
+
 def _rows(before: State, way: Way, made: Snapshot) -> tuple[int, int]:
     """Return the rows that are read and those that are written."""
     if way is Way.REUSED_SNAPSHOT:
@@ -295,6 +330,11 @@ def _extended(before: State, event: Event, outcome: Outcome, after: State) -> Wi
             return _witness("the live delta", "ends elsewhere, and is changed", "live")
         return None
     now = after.live
-    if not isinstance(now, Live) or now.hi != queries.end_of(after):
+    same = isinstance(now, Live) and _beginning(now) == _beginning(live)
+    if not isinstance(now, Live) or not same or now.hi != queries.end_of(after):
         return _witness("the live delta", "does not cover what was logged", "live")
     return None
+
+
+def _beginning(live: Live) -> tuple[object, ...]:
+    return live.anchor, live.epoch, live.lo

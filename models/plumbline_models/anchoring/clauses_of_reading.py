@@ -1,5 +1,7 @@
 """The clauses of anchoring about the log, pins and gates (chapter ``spec/anchoring.md``)."""
 
+from collections.abc import Mapping
+
 from msgspec.structs import replace
 
 from plumbline_models.anchoring import queries
@@ -20,6 +22,7 @@ from plumbline_models.anchoring.values import (
     Known,
     Lease,
     Logged,
+    Lose,
     OpenGate,
     Outcome,
     Pin,
@@ -28,10 +31,13 @@ from plumbline_models.anchoring.values import (
     Placed,
     Record,
     Recorded,
+    Refresh,
     Refused,
+    Rejected,
     Renew,
     Rewrite,
     Rewritten,
+    Source,
     State,
     Truncate,
     Truncated,
@@ -42,6 +48,7 @@ from plumbline_models.anchoring.values import (
 from plumbline_models.contract import StepClause, Witness
 from plumbline_models.decisions.chaining import digest
 from plumbline_models.decisions.refreshing import Way
+from plumbline_models.decisions.statistics import MOST
 
 Clauses = tuple[StepClause[State, Event, Outcome], ...]
 
@@ -56,10 +63,10 @@ def _about_the_log() -> Clauses:
         StepClause(
             id="ANC-17",
             title="as it was handed",
-            sentence="A new outcome MUST be logged behind all others, in this epoch, with the"
-            " reward, the key and the snapshot that it was handed with, however late it comes; the"
-            " same one again MUST be answered with its position, and the id with anything else MUST"
-            " be rejected.",
+            sentence="A new outcome MUST be logged behind all others, in this epoch, as it was"
+            " handed, however late it comes, unless it is of a gate's run, its reward is none, or"
+            " its snapshot never was; the same one again MUST be answered with its position, and"
+            " the id with anything else MUST be rejected.",
             events=(Record,),
             outcomes=(Recorded,),
             breaks=_as_it_was_handed,
@@ -170,6 +177,13 @@ def _about_answers() -> Clauses:
             inert=True,
         ),
         StepClause(
+            id="ANC-41",
+            title="the rest",
+            sentence="An event MUST leave what it is not about: each has its parts of the state,"
+            " and what reads and publishes leaves the log besides.",
+            breaks=_the_rest,
+        ),
+        StepClause(
             id="ANC-28",
             title="nothing is done",
             sentence="A refusal, a merge that may not be made, an audit and a question MUST leave"
@@ -179,6 +193,27 @@ def _about_answers() -> Clauses:
             inert=True,
         ),
     )
+
+
+THE_LOG = ("log", "truncated", "foundation", "epoch")
+PARTS: Mapping[type, tuple[str, ...]] = {
+    Record: ("log", "live"),
+    Rewrite: ("log", "epoch"),
+    Truncate: ("log", "truncated", "foundation"),
+    Backfill: ("log",),
+    Refresh: ("snapshots", "current", "issued", "live", *THE_LOG),
+    OpenGate: ("snapshots", "current", "issued", "live", "pins", *THE_LOG),
+    CloseGate: ("pins", "verdicts", *THE_LOG),
+    Collect: ("pins", "snapshots", *THE_LOG),
+    Pin: ("pins", *THE_LOG),
+    Renew: ("pins", *THE_LOG),
+    Unpin: ("pins", *THE_LOG),
+    Lose: ("live", "current", *THE_LOG),
+    Audit: THE_LOG,
+    Credit: THE_LOG,
+}
+"""What ANC-41 leaves to other clauses: the parts that an event is about, and of those that are not
+about the log, the log, of which ANC-18 speaks."""
 
 
 def _witness(row: str, found: str, table: str = "log") -> Witness:
@@ -201,6 +236,8 @@ def _as_it_was_handed(
         if at is not None and isinstance(answer, Placed) and answer.position != at.position:
             found = f"is answered with {answer.position}, and is at {at.position}"
             return _witness(f"outcome {draft.outcome}", found)
+        if at is None and (isinstance(answer, Rejected) is not _unfit(draft, before)):
+            return _witness(f"outcome {draft.outcome}", f"is new, and is answered with {answer}")
         if at is None and isinstance(answer, Placed):
             row = next((one for one in after.log if one.position == answer.position), None)
             wrong = _unlike(draft, row, before)
@@ -211,6 +248,12 @@ def _as_it_was_handed(
     if after.log != (*before.log, *rows) or after.epoch != before.epoch:
         return _witness("the log", "is not what it was with the new outcomes behind it")
     return None
+
+
+def _unfit(draft: Draft, before: State) -> bool:
+    """Tell whether a new outcome is one that is not logged."""
+    never = draft.under is not None and not 1 <= draft.under <= before.issued
+    return draft.source is Source.GATE or abs(draft.reward) > MOST or never
 
 
 def _unlike(draft: Draft, row: Logged | None, before: State) -> str:
@@ -403,6 +446,14 @@ def _credited(before: State, event: Event, outcome: Outcome, after: State) -> Wi
     if outcome.statistics != right:
         row = f"snapshot {event.snapshot}"
         return _witness(row, "is credited with other outcomes than its own")
+    return None
+
+
+def _the_rest(before: State, event: Event, outcome: Outcome, after: State) -> Witness | None:
+    del outcome
+    for part in State.__struct_fields__:
+        if part not in PARTS[type(event)] and getattr(before, part) != getattr(after, part):
+            return _witness(part, f"is changed by {type(event).__name__}", part)
     return None
 
 

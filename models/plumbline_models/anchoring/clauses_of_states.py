@@ -1,5 +1,6 @@
 """The clauses of anchoring about states (chapter ``spec/anchoring.md``, "About states")."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 from plumbline_models.anchoring import queries
@@ -14,6 +15,7 @@ from plumbline_models.anchoring.values import (
 )
 from plumbline_models.contract import StateClause, Witness
 from plumbline_models.decisions.refreshing import Way
+from plumbline_models.decisions.statistics import difference
 
 
 def about_states() -> tuple[StateClause[State], ...]:
@@ -72,15 +74,10 @@ def differing(table: str, row: str, found: Table, right: Table) -> Iterator[Witn
     one = {each.key: each.statistics for each in found}
     other = {each.key: each.statistics for each in right}
     for key in sorted({*one, *other}):
-        if one.get(key) != other.get(key):
-            name = f"{key.family}/{key.plan}/{key.mode}"
-            said, logged = (
-                "nothing" if at is None else f"{at.count} outcomes that make {at.total}"
-                for at in (one.get(key), other.get(key))
-            )
-            yield Witness(
-                table=table, row=f"{row}, key {name}", found=f"{said}, logged is {logged}"
-            )
+        said = difference(one.get(key), other.get(key))
+        if said:
+            name = f"{row}, key {key.family}/{key.plan}/{key.mode}"
+            yield Witness(table=table, row=name, found=said)
 
 
 def _inexact(state: State) -> Iterator[Witness]:
@@ -103,15 +100,15 @@ def _miscounted(state: State) -> Iterator[Witness]:
 
 def _logged(state: State) -> Iterator[Witness]:
     rows: tuple[Known | Logged, ...] = (*state.truncated, *state.log)
-    names = [one.outcome for one in rows]
-    for number, (name, one) in enumerate(zip(names, rows, strict=True), 1):
-        position = one.position
-        if position != number:
-            row = f"outcome {name}"
-            yield Witness(table="log", row=row, found=f"is at {position}, expected {number}")
-        elif name in names[: number - 1]:
-            row = f"outcome {name}, position {position}"
-            yield Witness(table="log", row=row, found="is logged before as well")
+    expected = 1
+    for one in rows:
+        if one.position != expected:
+            found = f"is at {one.position}, expected {expected}"
+            yield Witness(table="log", row=f"outcome {one.outcome}", found=found)
+        expected = one.position + 1
+    for outcome, times in Counter(one.outcome for one in rows).items():
+        if times > 1:
+            yield Witness(table="log", row=f"outcome {outcome}", found="is logged more than once")
 
 
 def _unchained(state: State) -> Iterator[Witness]:

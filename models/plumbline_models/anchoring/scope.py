@@ -38,8 +38,9 @@ from plumbline_models.contract import Choices
 from plumbline_models.decisions.refreshing import Mode, Windows
 from plumbline_models.decisions.statistics import MOST
 
-REWARDS = (3, -5, MOST, -MOST)
-"""Of the outcomes in their order, and then from the beginning."""
+REWARDS = (999, -998, MOST, -MOST)
+"""Of the outcomes in their order, and then from the beginning. The squares of the first two add up
+to more than a limb holds."""
 KEYS = (Key(family="recall", plan="short"), Key(family="recall", plan="deep", mode="canary"))
 WINDOWS = Windows(reuse=10, merges=1, exact=20)
 """Within a scope's times, all of them are sometimes over and sometimes not."""
@@ -120,6 +121,8 @@ def _records(state: State, scope: Scope) -> Iterator[Event]:
         if scope.batches and following < scope.outcomes:
             first, second = draft(following, scope), draft(following + 1, scope)
             yield Record(drafts=(first, first, second))
+    if state.truncated:
+        yield Record(drafts=(draft(1, scope),))
     if scope.refusals:
         yield from _records_refused(scope)
 
@@ -245,13 +248,14 @@ def choices(state: State) -> Choices:
     current = SnapshotId(0) if state.current is None else state.current
     held = tuple(one.id for one in state.pins)
     gates = tuple(GateId(one.id) for one in state.pins if one.gate)
+    fresh = GateId(f"g{3 + len(state.pins) + len(state.verdicts)}")
     usual: dict[str, tuple[object, ...]] = {
         "corrections": tuple(_corrected(logged, gone)),
         "outcome": (*logged, *gone[:1], OutcomeId("nobody")),
         "reward": REWARDS,
         "expects": (None, None, None, current, SnapshotId(99)),
         "now": (0, 0, 5, 15, 100),
-        "expires": (None, 10, 200),
+        "expires": (None, None, None, 10, 200),
         "windows": (_LONG, _LONG, WINDOWS, Windows(reuse=0, merges=3, exact=50)),
         "config": ("", "", "", "", "other"),
         "drift": (False, False, False, True),
@@ -259,6 +263,7 @@ def choices(state: State) -> Choices:
         "owner": ("reader",),
         "pin": (PIN, PinId("p2"), *held),
         "gate": (GATE, GateId("g2"), *gates),
+        "gate:OpenGate": (fresh, fresh, fresh, GATE),
         "gate:CloseGate": (*gates, *gates, GATE),
         "mode": (Mode.AUTO.value, Mode.AUTO.value, Mode.DELTA.value, Mode.DELTA.value, "full"),
     }

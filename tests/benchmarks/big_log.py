@@ -1,0 +1,149 @@
+"""What anchoring takes on long logs: logging, rebuilds beside a bare aggregate, merges.
+
+``python -m tests.benchmarks.big_log 10000 1000000`` fills a log of each length, a process each,
+because the most memory that a process had does not go down again. A bare loop writes the same rows
+to a table without a chain, a digest's look-up or a live delta; a bare aggregate reads the same rows
+as a rebuild does, in the same run.
+"""
+
+import argparse
+import multiprocessing
+import resource
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import apsw
+
+from plumbline.anchoring import PROGRAM
+from plumbline.database import answered, open_database
+from plumbline_models.anchoring import Event, Outcome, Refresh, Refreshed
+from plumbline_models.decisions.refreshing import Mode, Windows
+from tests.anchoring import recording
+from tests.benchmarks.figures import show
+
+T = TypeVar("T")
+
+LENGTHS = (10_000, 100_000, 1_000_000, 10_000_000)
+DELTAS = (1, 10, 1_000, 100_000)
+KEYS = 1_000
+BATCH = 1_000
+MEGABYTE = 1 << 20
+BARE = "SELECT key, count(*), sum(reward) FROM log GROUP BY key"
+WINDOWS = Windows(reuse=1_000, merges=1_000, exact=1_000)
+
+Told = list[tuple[str, object]]
+
+
+def timed(work: Callable[[], T]) -> tuple[float, T]:
+    """Return the seconds that some work takes, and what it returns."""
+    started = time.perf_counter()
+    found = work()
+    return time.perf_counter() - started, found
+
+
+def take(db: apsw.Connection, event: Event) -> Outcome:
+    """Take one event in one transaction."""
+    return answered(db, None, event, PROGRAM.apply, PROGRAM.decode_outcome)
+
+
+def batches(first: int, length: int) -> Iterator[range]:
+    """Yield the numbers of outcomes by batches."""
+    for start in range(first, first + length, BATCH):
+        yield range(start, min(start + BATCH, first + length))
+
+
+def fill(db: apsw.Connection, first: int, length: int) -> None:
+    """Log so many outcomes."""
+    for numbers in batches(first, length):
+        take(db, recording(numbers, keys=KEYS))
+
+
+def fill_bare(file: Path, length: int) -> None:
+    """Write so many rows, a transaction a batch, with the settings that ship."""
+    db = open_database(str(file))
+    db.execute(
+        "CREATE TABLE bare (position INTEGER PRIMARY KEY, outcome TEXT NOT NULL UNIQUE,"
+        " key INTEGER, reward INTEGER, source TEXT, under INTEGER, epoch INTEGER,"
+        " digest BLOB, chain BLOB) STRICT"
+    )
+    hashed = bytes(16)
+    for numbers in batches(0, length):
+        drafts = recording(numbers, keys=KEYS).drafts
+        with db:
+            db.executemany(
+                "INSERT INTO bare VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    (
+                        number + 1,
+                        one.outcome,
+                        number % KEYS,
+                        one.reward,
+                        one.source.value,
+                        None,
+                        1,
+                        hashed,
+                        hashed,
+                    )
+                    for number, one in zip(numbers, drafts, strict=True)
+                ),
+            )
+    db.close()
+
+
+def measured(length: int) -> Told:
+    """Fill a log, rebuild and merge; tell what each took."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "log.db"
+        db = open_database(str(file))
+        filling, _ = timed(lambda: fill(db, 0, length))
+        bare_filling, _ = timed(lambda: fill_bare(Path(folder) / "bare.db", length))
+        take(db, Refresh(now=0))
+        rebuild, _ = timed(lambda: take(db, Refresh(now=0, mode=Mode.FULL)))
+        aggregate, _ = timed(lambda: db.execute(BARE).fetchall())
+        told: Told = [
+            ("outcomes logged a second", length / filling),
+            ("rows a second in a bare loop", length / bare_filling),
+            ("rebuild, s", rebuild),
+            ("bare aggregate, s", aggregate),
+            ("rebuild by bare aggregate", rebuild / aggregate),
+            *merges(db, length),
+            ("peak memory, MB", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+            ("database, MB", file.stat().st_size / MEGABYTE),
+        ]
+        db.close()
+    return told
+
+
+def merges(db: apsw.Connection, length: int) -> Told:
+    """Merge deltas of growing length."""
+    told: Told = []
+    for delta in DELTAS:
+        fill(db, length, delta)
+        length += delta
+        seconds, outcome = timed(lambda: take(db, Refresh(now=1, windows=WINDOWS)))
+        assert isinstance(outcome, Refreshed)
+        told.append((f"merge of {delta:,}: ms", 1_000 * seconds))
+        told.append((f"merge of {delta:,}: rows written", outcome.rows_written))
+    return told
+
+
+def main() -> None:
+    """Measure each length in a process of its own, and show the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("lengths", nargs="*", type=int, default=list(LENGTHS))
+    options = parser.parse_args(namespace=_Options())
+    fresh = multiprocessing.get_context("spawn")
+    for length in options.lengths:
+        with fresh.Pool(1) as process:
+            show(f"{length:,} outcomes", ["figure", "value"], process.apply(measured, (length,)))
+
+
+class _Options(argparse.Namespace):
+    lengths: list[int]
+
+
+if __name__ == "__main__":
+    main()
