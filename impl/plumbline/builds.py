@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Self, TypeVar
 
 import apsw
+from msgspec import Struct
 from msgspec.structs import replace
 
 from plumbline.database import USUAL, Answer, Opening, answered, open_database, transaction
@@ -101,9 +102,11 @@ def interleaved_builds(
 
 
 def faulted_builds(
-    case: Callable[[], Case[S, E, O, C]], program: Program[S, E, O], *, ledger: bool
+    case: Callable[[], Case[S, E, O, C]],
+    program: Program[S, E, O],
+    apart: Callable[[], "Apart"] | None = None,
 ) -> Iterable[Build[S, E, O, C]]:
-    """Yield the builds that ``faults`` must catch; ``ledger`` says whether there is a total."""
+    """Yield the builds that ``faults`` must catch, the last of them what a machine may do apart."""
 
     def build(name: str, breaks: str, story: str, answer: Answer = answered) -> Build[S, E, O, C]:
         return Build(
@@ -150,13 +153,35 @@ def faulted_builds(
         "What a killed process wrote and did not sync is answered as if it were durable.",
         answers_unsynced,
     )
-    if ledger:
-        yield build(
-            "total outside the transaction",
-            "FLT-1",
-            "The rows are committed first, and the total that weighs them after it.",
-            totals_later,
-        )
+    if apart is not None:
+        one = apart()
+        yield build(one.name, "FLT-1", one.story, one.answer)
+
+
+class Apart(Struct, frozen=True, kw_only=True):
+    """What a build commits in a transaction of its own, after that of the event."""
+
+    name: str
+    story: str
+    answer: Answer
+
+
+def totals_apart() -> Apart:
+    """Return the build that moves totals later."""
+    return Apart(
+        name="total outside the transaction",
+        story="The rows are committed first, and the total that weighs them after it.",
+        answer=totals_later,
+    )
+
+
+def live_apart() -> Apart:
+    """Return the build that counts and resets the live delta later."""
+    return Apart(
+        name="live delta outside the transaction",
+        story="Log and snapshots are committed first, and the live delta after them.",
+        answer=live_later,
+    )
 
 
 def reads_then_writes(
@@ -426,3 +451,48 @@ def _put_totals(db: apsw.Connection, totals: Iterable[tuple[object, ...]]) -> No
         db.execute(
             "UPDATE conversations SET tokens = ? WHERE conversation = ?", (tokens, conversation)
         )
+
+
+def live_later(
+    db: apsw.Connection,
+    request: RequestId | None,
+    event: E,
+    apply: Callable[[apsw.Connection, E], O],
+    decode: Callable[[bytes], O],
+) -> O:
+    """Commit an event with the live delta that was there before, and then the new one."""
+    moved = list[Rows]()
+
+    def without_live(db: apsw.Connection, event: E) -> O:
+        before = _live_rows(db)
+        outcome = apply(db, event)
+        moved.append(_live_rows(db))
+        _put_live(db, before)
+        return outcome
+
+    outcome = answered(db, request, event, without_live, decode)
+    for rows in moved:
+        with transaction(db):
+            _put_live(db, rows)
+    return outcome
+
+
+Rows = tuple[list[tuple[object, ...]], list[tuple[object, ...]]]
+"""The rows of the live delta, and those of its statistics."""
+
+
+def _live_rows(db: apsw.Connection) -> Rows:
+    header = db.execute("SELECT * FROM live").fetchall()
+    return header, db.execute("SELECT * FROM live_statistics").fetchall()
+
+
+def _put_live(db: apsw.Connection, rows: Rows) -> None:
+    db.execute("DELETE FROM live_statistics; DELETE FROM live")
+    for header in rows[0]:
+        db.execute("INSERT INTO live VALUES (?, ?, ?, ?, ?, ?)", _plain(header))
+    for row in rows[1]:
+        db.execute("INSERT INTO live_statistics VALUES (?, ?, ?, ?, ?, ?, ?)", _plain(row))
+
+
+def _plain(row: tuple[object, ...]) -> tuple[int | bytes, ...]:
+    return tuple(one for one in row if isinstance(one, int | bytes))

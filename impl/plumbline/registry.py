@@ -10,7 +10,7 @@ from plumbline import compaction as sqlite_compaction
 from plumbline import intake as sqlite_intake
 from plumbline import ordinals as sqlite_ordinals
 from plumbline import tokens as sqlite_tokens
-from plumbline.builds import faulted_builds, interleaved_builds
+from plumbline.builds import faulted_builds, interleaved_builds, live_apart, totals_apart
 from plumbline.cache_host import judged_cache
 from plumbline.mutation.mutants import mutants
 from plumbline.sqlite_host import judged
@@ -66,7 +66,7 @@ def ordinals_case() -> Case[ordinals.State, ordinals.Event, ordinals.Outcome, or
         meeting_scopes=(meeting,),
         builds=(
             *interleaved_builds(ordinals_case, sqlite_ordinals.PROGRAM),
-            *faulted_builds(ordinals_case, sqlite_ordinals.PROGRAM, ledger=False),
+            *faulted_builds(ordinals_case, sqlite_ordinals.PROGRAM),
         ),
         mutants=mutants("ordinals", _ordinals_case_of, (strangers, two, three, beside)),
         variants=ORDINALS_VARIANTS,
@@ -122,7 +122,7 @@ def tokens_case() -> Case[tokens.State, tokens.Event, tokens.Outcome, tokens.Sco
         meeting_scopes=(meeting,),
         builds=(
             *interleaved_builds(tokens_case, sqlite_tokens.PROGRAM),
-            *faulted_builds(tokens_case, sqlite_tokens.PROGRAM, ledger=True),
+            *faulted_builds(tokens_case, sqlite_tokens.PROGRAM, totals_apart),
         ),
         mutants=mutants("tokens", _tokens_case_of, (least, given)),
         variants=TOKENS_VARIANTS,
@@ -190,7 +190,7 @@ def intake_case() -> Case[intake.State, intake.Event, intake.Outcome, intake.Sco
         meeting_scopes=(meeting,),
         builds=(
             *interleaved_builds(intake_case, sqlite_intake.PROGRAM),
-            *faulted_builds(intake_case, sqlite_intake.PROGRAM, ledger=True),
+            *faulted_builds(intake_case, sqlite_intake.PROGRAM, totals_apart),
         ),
         mutants=mutants(
             "intake",
@@ -254,7 +254,7 @@ def compaction_case() -> Case[
         meeting_scopes=(meeting,),
         builds=(
             *interleaved_builds(compaction_case, sqlite_compaction.PROGRAM),
-            *faulted_builds(compaction_case, sqlite_compaction.PROGRAM, ledger=True),
+            *faulted_builds(compaction_case, sqlite_compaction.PROGRAM, totals_apart),
         ),
         mutants=mutants("compaction", _compaction_case_of, (*usual[3:], *odd, least)),
         variants=COMPACTION_VARIANTS,
@@ -480,7 +480,7 @@ def anchoring_case() -> Case[anchoring.State, anchoring.Event, anchoring.Outcome
         meeting_scopes=(meeting,),
         builds=(
             *interleaved_builds(anchoring_case, sqlite_anchoring.PROGRAM),
-            *faulted_builds(anchoring_case, sqlite_anchoring.PROGRAM, ledger=False),
+            *faulted_builds(anchoring_case, sqlite_anchoring.PROGRAM, live_apart),
         ),
         mutants=mutants("anchoring", _anchoring_case_of, few),
         variants=ANCHORING_VARIANTS,

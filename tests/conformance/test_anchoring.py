@@ -15,6 +15,7 @@ from plumbline.log_clauses import QUERIES
 from plumbline.registry import anchoring_case
 from plumbline.snapshots import contents
 from plumbline.sqlite_host import SqliteHost
+from plumbline.sqlite_shared import MODES, SqliteShared
 from plumbline_models import anchoring
 from plumbline_models.anchoring import (
     Audited,
@@ -40,12 +41,14 @@ from plumbline_models.anchoring import (
 from plumbline_models.contract import StateClause
 from plumbline_models.decisions.refreshing import Mode, Way, Windows
 from plumbline_models.decisions.statistics import MOST
+from plumbline_spec.campaigns import Bench
 from plumbline_spec.case import Scopes
 from plumbline_spec.clause_table import silent
 from plumbline_spec.codec import canonical
 from plumbline_spec.descend import descend
 from plumbline_spec.engines import run_descend, run_lockstep
 from plumbline_spec.explore import explore
+from plumbline_spec.meetings import OBSERVE, Ask, Meeting, Send
 from plumbline_spec.report import EngineReport, Verdict
 from tests.anchoring import draft, recording
 from tests.mutants import Mutant, plant
@@ -228,6 +231,30 @@ def test_what_is_refused_writes_nothing() -> None:
         assert isinstance(host.step(Rewrite(corrections=(fresh, gone))), anchoring.Refused)
         assert isinstance(host.step(Lose(what=Loss.LIVE_FOREIGN)), anchoring.Lost)
         assert host.connection.total_changes() == written + 1
+
+
+# Clients at once
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_recorders_refreshers_and_a_gate_in_between_are_in_one_order(mode: str) -> None:
+    """SCH-1: whatever comes between what, every outcome is counted once, and one order says how."""
+    gate = OpenGate(gate=GATE, owner="judge", now=0)
+    clients: tuple[tuple[Ask[Event], ...], ...] = (
+        (Send(event=recording([2, 3])), Send(event=recording([4]))),
+        (Send(event=AUTO), Send(event=replace(AUTO, expects=SnapshotId(1)))),
+        (Send(event=gate), OBSERVE),
+    )
+    start: tuple[Event, ...] = (recording([1]), AUTO)
+    met = Meeting(name="a test", form="events", start=start, clients=clients)
+    with Bench(MACHINE, SqliteShared(sqlite_anchoring.PROGRAM)) as bench:
+        campaign = bench.campaign(met, mode, 300)
+        assert campaign.go_on(300) is None
+        assert campaign.together.histories > 5
+        assert {pair for pair in campaign.pairs if pair[0] == "Refresh"} > {
+            ("Refresh", "Refused(superseded)"),
+            ("Refresh", "Refreshed(live_delta)"),
+        }
 
 
 # Bugs planted in the implementation
