@@ -4,7 +4,7 @@ Each is the shipped implementation with one function in another's place: how an 
 how a client observes, how a database is opened. None of them is ever used but to be caught.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Self, TypeVar
 
 import apsw
@@ -477,7 +477,7 @@ def live_later(
     return outcome
 
 
-Rows = tuple[list[tuple[object, ...]], list[tuple[object, ...]]]
+Rows = tuple[Sequence[tuple[object, ...]], Sequence[tuple[object, ...]]]
 """The rows of the live delta, and those of its statistics."""
 
 

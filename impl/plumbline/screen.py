@@ -218,19 +218,28 @@ def show_engine(report: EngineReport) -> None:
 
 def show_diff(found: RuleDiff) -> None:
     """Show whether two rule sets are equal, scope by scope, and what tells them apart."""
-    out = console()
+    out, several = console(), len(found.scopes) > 1
     names = f"{found.left} and {found.right} of {found.machine}"
-    if len(found.scopes) > 1:
-        table = Table(
-            "where", "", "pairs of states", "transitions", "told apart after", title=names
-        )
-        for one in found.scopes:
-            after = f"{len(one.rows)} events" if one.differences else ""
-            sizes = f"{one.states:,}", f"{one.transitions:,}"
-            table.add_row(Text(one.where), _verdict_of(one), *sizes, after)
-        out.print(table)
+    if several:
+        out.print(_scopes_table(found, names))
     for one in found.scopes:
-        _show_scope(out, found, one, several=len(found.scopes) > 1)
+        if one.bound:
+            out.print(f"{_verdict_of(one)}: stopped at {one.bound}, no difference so far")
+        elif not several:
+            size = f"{one.states:,} pairs of states, {one.transitions:,} transitions"
+            out.print(f"{_verdict_of(one)}: {names}, {size}")
+        if one.differences:
+            most = MAX_DIFFERENCES_OF_SEVERAL if several else MAX_DIFFERENCES
+            _show_differences(out, found, one, most)
+
+
+def _scopes_table(found: RuleDiff, names: str) -> Table:
+    table = Table("where", "", "pairs of states", "transitions", "told apart after", title=names)
+    for one in found.scopes:
+        after = f"{len(one.rows)} events" if one.differences else ""
+        sizes = f"{one.states:,}", f"{one.transitions:,}"
+        table.add_row(Text(one.where), _verdict_of(one), *sizes, after)
+    return table
 
 
 def _verdict_of(found: ScopeDiff) -> str:
@@ -239,22 +248,12 @@ def _verdict_of(found: ScopeDiff) -> str:
     return "[yellow]unfinished[/]" if found.bound else "[bold red]different[/]"
 
 
-def _show_scope(out: Console, found: RuleDiff, one: ScopeDiff, *, several: bool) -> None:
-    size = f"{one.states:,} pairs of states, {one.transitions:,} transitions"
-    names = f"{found.left} and {found.right} of {found.machine}"
-    if one.equal and not several:
-        out.print(f"{_verdict_of(one)}: {names}, {size}")
-    if one.bound:
-        out.print(f"{_verdict_of(one)}: stopped at {one.bound}, no difference so far")
-    if not one.differences:
-        return
-    if not several:
-        out.print(f"{_verdict_of(one)}: {names}, {size}")
+def _show_differences(out: Console, found: RuleDiff, one: ScopeDiff, most: int) -> None:
+    """Show the trace that tells two rule sets apart, and what stands there after it."""
     table = Table("step", "event", found.left, found.right, title=one.where)
     for step, event, left, right in one.rows:
         table.add_row(str(step), Text(event), left, right)
     out.print(table)
-    most = MAX_DIFFERENCES_OF_SEVERAL if several else MAX_DIFFERENCES
     places = Table("place", found.left, found.right, title="after the last step")
     for row in one.differences[:most]:
         places.add_row(*(Text(cell) for cell in row))

@@ -135,11 +135,14 @@ class Case(Struct, Generic[S, E, O, C], frozen=True, kw_only=True):
         """Return the scope of the events that drawn histories begin with."""
         return self.scopes[profile.name].descend[0] if self.opening is None else self.opening
 
-    def rule_set_named(self, name: str) -> str | None:
-        """Return the rule set of a name or of a beginning that no other has; None without one."""
-        beginning = [one for one in self.rule_sets if one.casefold().startswith(name.casefold())]
-        exact = [one for one in beginning if one.casefold() == name.casefold()]
-        return next(iter(exact or beginning[:1]), None) if exact or len(beginning) == 1 else None
+    def rule_sets_named(self, name: str) -> list[str]:
+        """Return the rule set of a name, or all of which it is the beginning; letters may be small.
+
+        One is meant where there is one; of several, a user has to say more.
+        """
+        asked = name.casefold()
+        exact = [one for one in self.rule_sets if one.casefold() == asked]
+        return exact or [one for one in self.rule_sets if one.casefold().startswith(asked)]
 
     def rules(self, name: str) -> Machine[S, E, O, C]:
         """Return the machine under a rule set or a variant. Raises ``UnusableInput``.
@@ -147,16 +150,18 @@ class Case(Struct, Generic[S, E, O, C], frozen=True, kw_only=True):
         Rule sets are found whatever the case of their letters is, and by their beginning where no
         other begins so.
         """
-        named = self.rule_set_named(name)
-        if named is not None:
-            return self.rule_sets[named]()
+        named = self.rule_sets_named(name)
+        if len(named) == 1:
+            return self.rule_sets[named[0]]()
         for variant in self.variants:
             if variant.name == name:
                 return variant.machine()
-        known = ", ".join(self.rule_sets)
+        machine = self.machine.name
+        if named:
+            raise UnusableInput(f"{machine} has {' and '.join(named)}; {name!r} may be either")
         raise UnusableInput(
-            f"{self.machine.name} has no rule set {name!r}; it has {known}, "
-            f"and the variants that `plumbline quality {self.machine.name}` lists"
+            f"{machine} has no rule set {name!r}; it has {', '.join(self.rule_sets)}, "
+            f"and the variants that `plumbline quality {machine}` lists"
         )
 
 

@@ -45,12 +45,11 @@ def test_a_case_knows_its_rule_sets_and_its_variants_by_name() -> None:
 def test_a_rule_set_is_found_by_a_beginning_that_no_other_has() -> None:
     names = {"SPEC": machine, "BEFORE_295": machine, "BEFORE_344": machine, "BY": machine}
     case = replace(toy.case(), rule_sets=names)
-    assert case.rule_set_named("sp") == "SPEC"
-    assert case.rule_set_named("before_2") == "BEFORE_295"
-    assert case.rule_set_named("by") == "BY"
-    assert case.rule_set_named("before") is None
-    assert case.rule_set_named("b") is None
-    with pytest.raises(UnusableInput, match="toy has no rule set 'before'"):
+    assert case.rule_sets_named("sp") == ["SPEC"]
+    assert case.rule_sets_named("before_2") == ["BEFORE_295"]
+    assert case.rule_sets_named("by") == ["BY"]
+    assert case.rule_sets_named("nobody") == []
+    with pytest.raises(UnusableInput, match="has BEFORE_295 and BEFORE_344; 'before' may be"):
         case.rules("before")
 
 
