@@ -1,5 +1,8 @@
 """The model of anchoring by itself: guards, refreshes, damage, readers, clauses broken by hand."""
 
+import re
+
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -54,7 +57,9 @@ from plumbline_models.anchoring import (
 from plumbline_models.contract import StateClause, StepClause
 from plumbline_models.decisions.refreshing import Mode, Reason, Way, Windows
 from plumbline_models.decisions.statistics import fold, merge
+from plumbline_spec.codec import canonical, digest_of
 from tests.anchoring import draft, key, recording
+from tests.plans import SPEC
 
 MACHINE = anchoring.machine()
 RULES = {one.name: anchoring.machine(one) for one in anchoring.RULE_SETS}
@@ -582,3 +587,21 @@ def test_clauses_about_steps_see_a_step_that_did_something_else() -> None:
             and one.breaks(state, event, outcome, state) is not None
         ]
         assert noticed, event
+
+
+def test_the_example_of_digests_and_chains_in_the_chapter_is_right() -> None:
+    page = (SPEC / "anchoring.md").read_text(encoding="utf-8")
+    shown = dict(re.findall(r"^\| ([^|`]+) \| `([^`]+)` \|$", section_of(page), re.MULTILINE))
+    drafts = [msgspec.json.decode(shown["a draft"], type=anchoring.Draft)]
+    drafts.append(replace(drafts[0], outcome=OutcomeId("o2"), reward=-998))
+    state, _ = taken(Record(drafts=tuple(drafts)))
+    assert canonical(drafts[0]).decode() == shown["a draft"]
+    row = shown["its row in the chain"].encode()
+    assert state.log[0].digest == shown["its digest"]
+    assert state.log[0].chain == shown["the chain there"] == digest_of(row)
+    behind = "the chain behind it, of `o2` with a reward of -998 and else the same"
+    assert f"| {behind} | `{state.log[1].chain}` |" in page
+
+
+def section_of(page: str) -> str:
+    return page.partition("### Digests and chains")[2].partition("\n### ")[0]

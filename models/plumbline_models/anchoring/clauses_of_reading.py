@@ -64,9 +64,9 @@ def _about_the_log() -> Clauses:
             id="ANC-17",
             title="as it was handed",
             sentence="A new outcome MUST be logged behind all others, in this epoch, as it was"
-            " handed, however late it comes, unless it is of a gate's run, its reward is none, or"
-            " its snapshot never was; the same one again MUST be answered with its position, and"
-            " the id with anything else MUST be rejected.",
+            " handed, however late it comes, unless it is of a gate's run, its reward is out of"
+            " range, or its snapshot never was; the same one again MUST be answered with its"
+            " position, and the id with anything else MUST be rejected.",
             events=(Record,),
             outcomes=(Recorded,),
             breaks=_as_it_was_handed,

@@ -27,18 +27,18 @@ DigestField = Annotated[
     str, Meta(pattern=r"^[0-9a-f]{32}$", description="hash of what was handed, in hexadecimal")
 ]
 
-_encoder = msgspec.json.Encoder(order="deterministic")
+_encoder = msgspec.json.Encoder(order="sorted")
 
 
 def digest(of: Struct) -> str:
-    """Return the hash of a value: equal values have equal ones."""
+    """Return the hash of a value's canonical bytes: equal values have equal ones."""
     return _hash(_encoder.encode(of))
 
 
 def chained(before: str, row: Struct) -> str:
-    """Return the chain at a row, from the chain before it."""
+    """Return the chain at a row: of the chain before it, followed by the row's canonical bytes."""
     return _hash(before.encode() + _encoder.encode(row))
 
 
 def _hash(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[: 2 * HASH_BYTES]
+    return hashlib.blake2b(data, digest_size=HASH_BYTES).hexdigest()
