@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from plumbline import __version__
 from plumbline.commands_audit import audit
@@ -141,9 +142,11 @@ def check(  # noqa: PLR0913 - one parameter for each option
     from plumbline_spec.profiles import PROFILES
 
     if transcript is not None:
+        goes_without("--transcript", "engines", "profile", "rules")
         _check_transcript(machines, transcript, seed, out, json=json)
         return
     if rules is not None:
+        goes_without("--rules", "engines", "seed", "out")
         _check_rules(machines, rules, profile, json=json)
     options = Options(
         machines=machines,
@@ -160,6 +163,15 @@ def check(  # noqa: PLR0913 - one parameter for each option
     else:
         show_check(report, tables=bool(engines))
     sys.exit(code_of(report.verdict))
+
+
+def goes_without(option: str, *others: str) -> None:
+    """Raise ``click.UsageError`` when an option is given with others that it makes no use of."""
+    context = click.get_current_context()
+    names = {one.name: one.opts[0] for one in context.command.params}
+    for other in others:
+        if context.get_parameter_source(other) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{option} makes no use of {names[other]}; leave one out")
 
 
 def _check_transcript(

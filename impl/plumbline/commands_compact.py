@@ -134,6 +134,8 @@ def _asked(
 
     if leaf + sweep + (target is not None) > 1:
         raise click.UsageError("--leaf, --sweep and --until-under exclude each other")
+    if target is not None and (force or budget is not None):
+        raise click.UsageError("--until-under has its own bound; leave --budget and --force out")
     if target is not None:
         return Asked(way="until", target=target)
     if budget is None and not force:

@@ -95,6 +95,8 @@ def open_database(
     """
     if not path:
         raise UnusableInput("a database without a name keeps nothing; name a file")
+    if Path(path).is_dir():
+        raise UnusableInput(f"{path} is a folder; name a file in it")
     try:
         flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
         db = apsw.Connection(path, flags=flags, vfs=opening.vfs)

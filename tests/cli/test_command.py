@@ -438,6 +438,26 @@ def test_quality_shows_what_catches_every_variant(run: Run) -> None:
 # Check
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--rules", "PR295", "--engine", "explore"), "--rules makes no use of --engine"),
+        (("--rules", "PR295", "--seed", "1"), "--rules makes no use of --seed"),
+        (("--rules", "PR295", "--out", "x"), "--rules makes no use of --out"),
+        (("--transcript", "x", "--rules", "y"), "--transcript makes no use of --rules"),
+        (("--transcript", "x", "--profile", "ci"), "--transcript makes no use of --profile"),
+    ],
+    ids=lambda one: one if isinstance(one, str) else "",
+)
+def test_options_that_do_nothing_together_are_refused(
+    run: Run, words: tuple[str, ...], said: str
+) -> None:
+    ran = run("check", "ordinals", *words)
+    assert (ran.code, ran.out) == (2, "")
+    assert said in ran.err
+
+
+
 def test_check_runs_every_engine_and_ends_with_one_table(run: Run) -> None:
     ran = check(run, "ordinals")
     assert ran.code == 0

@@ -231,6 +231,8 @@ def test_a_target_is_reached_without_a_summarizer_that_answers(
     [
         (("--sweep", "--leaf", "--force"), "exclude each other"),
         (("--leaf", "--until-under", "5"), "exclude each other"),
+        (("--until-under", "5", "--force"), "leave --budget and --force out"),
+        (("--until-under", "5", "--budget", "9"), "leave --budget and --force out"),
         ((), "give --budget TOKENS, or --force"),
         (("--until-under", "-1"), "--until-under"),
         (("--force", "--summarizer", ""), "the summarizer is empty"),

@@ -260,9 +260,10 @@ def test_a_file_that_is_not_plumblines_is_refused_and_unchanged(file: Path, what
 
 
 def test_a_path_that_is_no_file_is_refused(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "missing" / "plumbline.db"):
-        with pytest.raises(UnusableInput, match="cannot be opened"):
-            open_database(str(path))
+    with pytest.raises(UnusableInput, match="cannot be opened"):
+        open_database(str(tmp_path / "missing" / "plumbline.db"))
+    with pytest.raises(UnusableInput, match="is a folder; name a file in it"):
+        open_database(str(tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 
