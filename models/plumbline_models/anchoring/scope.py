@@ -256,7 +256,7 @@ def choices(state: State) -> Choices:
         "expects": (None, None, None, current, SnapshotId(99)),
         "now": (0, 0, 5, 15, 100),
         "expires": (None, None, None, 10, 200),
-        "windows": (_LONG, _LONG, WINDOWS, Windows(reuse=0, merges=3, exact=50)),
+        "windows": (_LONG, _LONG, WINDOWS, replace(_LONG, merges=0), replace(_LONG, reuse=0)),
         "config": ("", "", "", "", "other"),
         "drift": (False, False, False, True),
         "keep": (0, 1, 2),
