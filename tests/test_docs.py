@@ -16,6 +16,7 @@ from plumbline.command import cli
 from plumbline.generate import generated
 from plumbline.registry import (
     anchoring_case,
+    anchoring_steps_case,
     compaction_case,
     context_cache_case,
     intake_case,
@@ -26,6 +27,7 @@ from plumbline.registry import (
 from plumbline.tables import plan, table_clauses
 from plumbline_models import (
     anchoring,
+    anchoring_steps,
     compaction,
     context_cache,
     intake,
@@ -62,6 +64,7 @@ PAGES = (
     "spec/compaction.md",
     "spec/context_cache.md",
     "spec/anchoring.md",
+    "spec/anchoring_steps.md",
     "spec/tables.md",
     "spec/faults.md",
 )
@@ -177,7 +180,18 @@ ANCHORING = chapter(
         anchoring.Verdict,
     ),
 )
-CHAPTERS = (ORDINALS, TOKENS, INTAKE, COMPACTION, CONTEXT_CACHE, ANCHORING)
+STEPS = chapter(
+    anchoring_steps_case(),
+    anchoring_steps.RULE_SETS,
+    of_structs(
+        anchoring_steps.State,
+        anchoring_steps.Live,
+        anchoring_steps.Manifest,
+        anchoring_steps.Recorder,
+        anchoring_steps.Refresher,
+    ),
+)
+CHAPTERS = (ORDINALS, TOKENS, INTAKE, COMPACTION, CONTEXT_CACHE, ANCHORING, STEPS)
 
 every_chapter = pytest.mark.parametrize("one", CHAPTERS, ids=lambda one: one.name)
 

@@ -74,7 +74,7 @@ COLUMNS: tuple[tuple[str, ...], ...] = (
     ("tests/conformance/test_{}.py",),
 )
 """Where a machine has a file; one of the places of each column."""
-WITHOUT_A_STORE = frozenset({"context_cache"})
+WITHOUT_A_STORE = frozenset({"anchoring_steps", "context_cache"})
 """Machines whose hosts keep nothing that faults or other clients could reach."""
 BESIDE_CHAPTERS = frozenset({"README", "clauses", "faults", "tables"})
 

@@ -16,9 +16,19 @@ from plumbline.mutation.mutants import mutants
 from plumbline.sqlite_host import judged
 from plumbline.sqlite_shared import SqliteShared
 from plumbline.sqlite_storage import SqliteStorage
-from plumbline_models import anchoring, compaction, context_cache, intake, ordinals, tokens
+from plumbline.steps_host import judged_steps
+from plumbline_models import (
+    anchoring,
+    anchoring_steps,
+    compaction,
+    context_cache,
+    intake,
+    ordinals,
+    tokens,
+)
 from plumbline_models.decisions.refreshing import Mode, Windows
 from plumbline_models.history.anchoring import VARIANTS as ANCHORING_VARIANTS
+from plumbline_models.history.anchoring_steps import VARIANTS as ANCHORING_STEPS_VARIANTS
 from plumbline_models.history.compaction import VARIANTS as COMPACTION_VARIANTS
 from plumbline_models.history.context_cache import VARIANTS as CONTEXT_CACHE_VARIANTS
 from plumbline_models.history.intake import VARIANTS as INTAKE_VARIANTS
@@ -593,6 +603,67 @@ def _anchoring_machine(rules: anchoring.Rules) -> Callable[[], anchoring.Machine
     return lambda: anchoring.machine(rules)
 
 
+def anchoring_steps_case() -> Case[
+    anchoring_steps.State, anchoring_steps.Event, anchoring_steps.Outcome, anchoring_steps.Scope
+]:
+    """Return anchoring step by step over files, with the scopes of every profile."""
+    scope = anchoring_steps.Scope
+    usual, epochs = scope(), scope(outcomes=2, kills=False, epochs=2)
+    at_once = scope(outcomes=2, refreshers=2, refusals=False)
+    crowd = scope(outcomes=2, recorders=2, refreshers=2, epochs=2, refusals=False)
+    larger = scope(outcomes=4, publications=3, recorders=2, refusals=False)
+    million = scope(outcomes=3, publications=3, recorders=2, refreshers=2, refusals=False)
+    return Case(
+        machine=anchoring_steps.machine(),
+        rule_sets={rules.name: _steps_machine(rules) for rules in anchoring_steps.RULE_SETS},
+        different_rule_sets=(
+            ("SPEC", "TRANSACTIONS"),
+            ("SPEC", "ISSUE_12"),
+            ("TRANSACTIONS", "ISSUE_12"),
+        ),
+        scopes={
+            "quick": Scopes(explore=(usual, at_once, crowd), descend=(usual, at_once), diff=usual),
+            "ci": Scopes(
+                explore=(usual, at_once, crowd, larger, million),
+                descend=(usual, at_once, crowd),
+                diff=usual,
+            ),
+            "nightly": Scopes(
+                explore=(usual, at_once, crowd, larger, million),
+                descend=(usual, at_once, crowd),
+                diff=usual,
+            ),
+        },
+        vectors_scopes=(usual, at_once, epochs),
+        host=judged_steps,
+        durable=lambda: judged_steps(durable=True),
+        mutants=mutants("anchoring_steps", _anchoring_steps_case_of, (epochs, at_once)),
+        variants=ANCHORING_STEPS_VARIANTS,
+    )
+
+
+def _anchoring_steps_case_of(
+    registry: ModuleType,
+) -> Case[
+    anchoring_steps.State, anchoring_steps.Event, anchoring_steps.Outcome, anchoring_steps.Scope
+]:
+    made: Callable[
+        [],
+        Case[
+            anchoring_steps.State,
+            anchoring_steps.Event,
+            anchoring_steps.Outcome,
+            anchoring_steps.Scope,
+        ],
+    ]
+    made = registry.anchoring_steps_case
+    return made()
+
+
+def _steps_machine(rules: anchoring_steps.Rules) -> Callable[[], anchoring_steps.Machine]:
+    return lambda: anchoring_steps.machine(rules)
+
+
 def subjects() -> tuple[Subject, ...]:
     """Return every machine, in the order of the chapters."""
     return (
@@ -602,6 +673,7 @@ def subjects() -> tuple[Subject, ...]:
         subject(compaction_case()),
         subject(context_cache_case()),
         subject(anchoring_case()),
+        subject(anchoring_steps_case()),
     )
 
 

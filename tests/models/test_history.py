@@ -6,10 +6,19 @@ from typing import TypeVar
 import pytest
 from msgspec import Struct
 
-from plumbline_models import anchoring, compaction, context_cache, intake, ordinals, tokens
+from plumbline_models import (
+    anchoring,
+    anchoring_steps,
+    compaction,
+    context_cache,
+    intake,
+    ordinals,
+    tokens,
+)
 from plumbline_models.contract import Machine, StateClause
 from plumbline_models.history import CONSTRUCTED, Variant
 from plumbline_models.history.anchoring import VARIANTS as OF_ANCHORING
+from plumbline_models.history.anchoring_steps import VARIANTS as OF_ANCHORING_STEPS
 from plumbline_models.history.compaction import VARIANTS as OF_COMPACTION
 from plumbline_models.history.context_cache import VARIANTS as OF_CONTEXT_CACHE
 from plumbline_models.history.intake import VARIANTS as OF_INTAKE
@@ -107,6 +116,11 @@ HISTORIES = (
     ),
     history(intake.machine(), [one.name for one in intake.RULE_SETS], OF_INTAKE),
     history(anchoring.machine(), [one.name for one in anchoring.RULE_SETS], OF_ANCHORING),
+    history(
+        anchoring_steps.machine(),
+        [one.name for one in anchoring_steps.RULE_SETS],
+        OF_ANCHORING_STEPS,
+    ),
 )
 
 each_machine = pytest.mark.parametrize("known", HISTORIES, ids=lambda one: one.right.machine)

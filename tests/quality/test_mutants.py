@@ -17,6 +17,7 @@ from plumbline.mutation import mutants as making
 from plumbline.mutation.loading import FUEL_STEPS, World, text_of
 from plumbline.registry import (
     anchoring_case,
+    anchoring_steps_case,
     compaction_case,
     context_cache_case,
     intake_case,
@@ -194,6 +195,7 @@ def test_most_mutants_of_every_machine_are_killed_by_the_engines_that_are_quick(
         _judged(compaction_case()),
         _judged(context_cache_case()),
         _judged(anchoring_case()),
+        _judged(anchoring_steps_case()),
     )
     for found in judged:
         assert len(found.fates) == FEW < found.every
@@ -245,6 +247,7 @@ def test_every_proof_that_is_kept_is_of_a_mutant_that_is_made() -> None:
     changes |= _changes_of(compaction_case())
     changes |= _changes_of(context_cache_case())
     changes |= _changes_of(anchoring_case())
+    changes |= _changes_of(anchoring_steps_case())
     kept = making.equivalents()
     assert {one.id: one.change for one in kept} == {one.id: changes.get(one.id) for one in kept}
     assert len({one.id for one in kept}) == len(kept)

@@ -79,6 +79,7 @@ PARTS: Mapping[str, tuple[Part, ...]] = {
         Part("plumbline.pins"),
         Part(SCHEMA, frozenset({"ANCHORING"})),
     ),
+    "anchoring_steps": (Part("plumbline.anchoring_steps"),),
 }
 """What is judged on which machine; what all of them stand on, on the uppermost."""
 FELT_ELSEWHERE: Mapping[str, str] = {

@@ -1,0 +1,238 @@
+"""Anchoring over plain files, step by step; must match ``plumbline_models.anchoring_steps``.
+
+Chapter ``spec/anchoring_steps.md``. Three files hold what there is, under the names that hosts use:
+``replay.jsonl`` the log, a line an outcome; ``policy_stats_live.json`` the live delta;
+``policy_snapshot.json`` the manifest. A fourth says the epoch of the log. Each function here is one
+step of a recorder or a refresher; whoever takes them one after the other may be killed between any
+two, beside others who do the same. Only the comparison and the swap of the manifest take a lock,
+which a process that is killed lets go.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+from msgspec.structs import replace
+
+from plumbline_models.anchoring_steps import (
+    Epoch,
+    Live,
+    Manifest,
+    Position,
+    Row,
+    SnapshotId,
+    Torn,
+    Way,
+)
+from plumbline_models.decisions.statistics import fold, merge, of_one
+from plumbline_spec.atomic import write_atomically
+from plumbline_spec.codec import canonical
+
+LOG = "replay.jsonl"
+EPOCH = "replay_epoch.json"
+LIVE = "policy_stats_live.json"
+MANIFEST = "policy_snapshot.json"
+LOCK = "policy_snapshot.lock"
+
+FIRST_EPOCH = 1
+
+
+class Store(Protocol):
+    """Named files, each read and written whole but for the log, which grows by lines."""
+
+    def read(self, name: str) -> bytes | None:
+        """Return what a file holds; None when it is not there."""
+        ...
+
+    def write(self, name: str, content: bytes) -> None:
+        """Put a content in the place of a file, whole or not at all, and durably."""
+        ...
+
+    def append(self, name: str, line: bytes) -> None:
+        """Add a line to a file, durably; what was written half before it is cut off."""
+        ...
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Keep others from swapping the manifest meanwhile."""
+        ...
+
+
+class MemoryStore:
+    """Files in memory, which can be copied as they are."""
+
+    def __init__(self, files: dict[str, bytes] | None = None) -> None:
+        self.files = dict(files or {})
+
+    def read(self, name: str) -> bytes | None:
+        """Return what a file holds."""
+        return self.files.get(name)
+
+    def write(self, name: str, content: bytes) -> None:
+        """Put a content in the place of a file."""
+        self.files[name] = content
+
+    def append(self, name: str, line: bytes) -> None:
+        """Add a line to a file."""
+        self.files[name] = _whole_lines(self.files.get(name, b"")) + line + b"\n"
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Keep nobody: there is one thread."""
+        return nullcontext()
+
+
+class FolderStore:
+    """Files in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def read(self, name: str) -> bytes | None:
+        """Return what a file holds. Raises ``OSError``."""
+        try:
+            return (self.folder / name).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def write(self, name: str, content: bytes) -> None:
+        """Put a content in the place of a file. Raises ``OSError``."""
+        write_atomically(self.folder / name, content)
+
+    def append(self, name: str, line: bytes) -> None:
+        """Add a line to a file, behind the last whole one. Raises ``OSError``."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+        with os.fdopen(os.open(self.folder / name, flags, 0o644), "r+b") as file:
+            file.truncate(len(_whole_lines(file.read())))
+            file.seek(0, os.SEEK_END)
+            file.write(line + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold a lock that the system lets go with the process. Raises ``OSError``."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+        with os.fdopen(os.open(self.folder / LOCK, flags, 0o644), "r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+def _whole_lines(content: bytes) -> bytes:
+    """Return a content without a last line that was written half."""
+    return content[: content.rfind(b"\n") + 1]
+
+
+# What is there
+
+
+def read_log(store: Store) -> tuple[Row, ...]:
+    """Return the outcomes of the log, in order."""
+    content = _whole_lines(store.read(LOG) or b"")
+    return tuple(_rows.decode(line) for line in content.splitlines())
+
+
+def read_epoch(store: Store) -> Epoch:
+    """Return the epoch of the log."""
+    content = store.read(EPOCH)
+    return Epoch(FIRST_EPOCH if content is None else _numbers.decode(content))
+
+
+def read_live(store: Store) -> Live | Torn | None:
+    """Return the live delta, or that it cannot be read; None when there is none."""
+    content = store.read(LIVE)
+    if content is None:
+        return None
+    try:
+        return _lives.decode(content)
+    except msgspec.MsgspecError:
+        return Torn()
+
+
+def read_manifest(store: Store) -> Manifest | None:
+    """Return what is published. Raises ``msgspec.MsgspecError`` for a file that is none."""
+    content = store.read(MANIFEST)
+    return None if content is None else _manifests.decode(content)
+
+
+_rows: msgspec.json.Decoder[Row] = msgspec.json.Decoder(Row)
+_lives: msgspec.json.Decoder[Live] = msgspec.json.Decoder(Live)
+_manifests: msgspec.json.Decoder[Manifest] = msgspec.json.Decoder(Manifest)
+_numbers: msgspec.json.Decoder[int] = msgspec.json.Decoder(int)
+
+
+# A recorder's steps
+
+
+def append(store: Store, row: Row) -> Position:
+    """Log an outcome; return its position."""
+    position = len(read_log(store)) + 1
+    store.append(LOG, canonical(row))
+    return Position(position)
+
+
+def extend(store: Store, read: Live | Torn | None, row: Row, position: Position) -> bool:
+    """Count an outcome in the live delta that was read, if it ends right before it; say whether."""
+    if not isinstance(read, Live) or read.hi + 1 != position:
+        return False
+    counted = merge(read.statistics, of_one(row.reward))
+    store.write(LIVE, canonical(replace(read, hi=position, statistics=counted)))
+    return True
+
+
+# A refresher's steps
+
+
+def compute(store: Store, seen: Manifest | None, live: Live | Torn | None) -> Manifest:
+    """Return what to publish, but for its id: the delta merged if it covers all, or a recount."""
+    rows, epoch = read_log(store), read_epoch(store)
+    if seen is not None and isinstance(live, Live):
+        anchored = live.anchor == seen.id and live.lo == seen.watermark
+        current = {live.epoch, seen.epoch} == {epoch} and live.hi == len(rows)
+        if anchored and current:
+            return replace(
+                seen,
+                id=SnapshotId(0),
+                watermark=live.hi,
+                statistics=merge(seen.statistics, live.statistics),
+                way=Way.DELTA_MERGE,
+            )
+    return Manifest(
+        id=SnapshotId(0),
+        epoch=epoch,
+        watermark=Position(len(rows)),
+        statistics=fold(row.reward for row in rows),
+        way=Way.FULL_REBUILD,
+    )
+
+
+def publish(store: Store, seen: Manifest | None, made: Manifest) -> Manifest | None:
+    """Put a snapshot in the place of the one that was seen; None when another one is there."""
+    with store.locked():
+        if read_manifest(store) != seen:
+            return None
+        published = replace(made, id=SnapshotId(1 if seen is None else seen.id + 1))
+        store.write(MANIFEST, canonical(published))
+        return published
+
+
+def reset(store: Store, published: Manifest) -> None:
+    """Anchor an empty live delta to what was published."""
+    end = published.watermark
+    store.write(LIVE, canonical(Live(anchor=published.id, epoch=published.epoch, lo=end, hi=end)))
+
+
+# A script's step
+
+
+def rewrite(store: Store, rows: tuple[Row, ...]) -> Epoch:
+    """Put other outcomes in the place of the log, and begin an epoch; return it.
+
+    The epoch is there first: who is killed in between costs a rebuild.
+    """
+    epoch = Epoch(read_epoch(store) + 1)
+    store.write(EPOCH, canonical(epoch))
+    store.write(LOG, b"".join(canonical(row) + b"\n" for row in rows))
+    return epoch
