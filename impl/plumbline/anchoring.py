@@ -142,20 +142,15 @@ def observe(db: apsw.Connection) -> State:
 
 
 def _state(db: apsw.Connection, log: tuple[Logged, ...], gone: tuple[Known, ...]) -> State:
-    current = foundation = None
-    epoch, issued = 1, 0
-    query = "SELECT current, foundation, epoch, issued FROM manifest"
-    for one, other, at, number in every_row(db, query):
-        current, foundation = _snapshot_id(one), _snapshot_id(other)
-        epoch, issued = as_number(at), as_number(number)
+    manifest = manifest_of(db)
     return State(
         log=log,
         truncated=gone,
-        foundation=foundation,
-        epoch=Epoch(epoch),
+        foundation=_snapshot_id(manifest.foundation),
+        epoch=Epoch(manifest.epoch),
         snapshots=tuple(_snapshots(db)),
-        current=current,
-        issued=SnapshotId(issued),
+        current=_snapshot_id(manifest.current),
+        issued=SnapshotId(manifest.issued),
         live=_live(db),
         pins=tuple(_pins(db)),
         verdicts=tuple(_verdicts(db)),

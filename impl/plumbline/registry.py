@@ -530,7 +530,7 @@ def _scopes_of_refreshes() -> tuple[anchoring.Scope, ...]:
             gates=1,
             refusals=False,
         ),
-        scope(outcomes=3, snapshots=3, windows=(TWO_MERGES,), refusals=False),
+        scope(outcomes=3, keys=2, snapshots=3, windows=(TWO_MERGES,), refusals=False),
     )
 
 

@@ -118,7 +118,7 @@ def sight(
     return Sight(
         snapshot=True,
         live=delta is not None,
-        readable=delta is None or whole,
+        readable=whole,
         anchored=at is None or at.anchor == current.id,
         epoch=at is None or at.epoch == current.epoch == manifest.epoch,
         config=current.config == event.config,
@@ -200,14 +200,14 @@ def _merge(
 
 
 def _bases(db: apsw.Connection, current: Published) -> Iterator[tuple[int, Statistics]]:
-    """Yield what the current snapshot holds of the keys in the live delta."""
+    """Yield what the current snapshot, the newest of its lineage, holds of the delta's keys."""
     query = (
         "SELECT l.key, s.outcomes, s.total, s.least, s.greatest, s.squares_high, s.squares_low"
         " FROM live_statistics AS l JOIN statistics AS s ON s.exact = ?1 AND s.key = l.key"
         " AND s.snapshot = (SELECT max(snapshot) FROM statistics"
-        " WHERE exact = ?1 AND key = l.key AND snapshot <= ?2)"
+        " WHERE exact = ?1 AND key = l.key)"
     )
-    return _statistics(db, query, (current.exact, current.id))
+    return _statistics(db, query, (current.exact,))
 
 
 def _rebuild(

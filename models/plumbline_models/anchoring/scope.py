@@ -41,7 +41,13 @@ from plumbline_models.decisions.statistics import MOST
 REWARDS = (999, -998, MOST, -MOST)
 """Of the outcomes in their order, and then from the beginning. The squares of the first two add up
 to more than a limb holds."""
-KEYS = (Key(family="recall", plan="short"), Key(family="recall", plan="deep", mode="canary"))
+KEYS = (
+    Key(family="recall", plan="short"),
+    Key(family="recall", plan="short", mode="canary"),
+    Key(family="recall", plan="deep"),
+    Key(family="plan", plan="short"),
+)
+"""Each differs from the first in one thing."""
 WINDOWS = Windows(reuse=10, merges=1, exact=20)
 """Within a scope's times, all of them are sometimes over and sometimes not."""
 GATE = GateId("g1")
@@ -180,6 +186,7 @@ def _changes(state: State, scope: Scope) -> Iterator[Event]:
 def _corrections(outcome: OutcomeId, scope: Scope) -> Iterator[Correction]:
     yield Correction(outcome=outcome, key=KEYS[-1], reward=MOST)
     yield Correction(outcome=outcome, key=KEYS[1 % scope.keys], reward=None)
+    yield Correction(outcome=outcome, key=KEYS[2], reward=MOST)
 
 
 def _changes_refused(state: State) -> Iterator[Event]:
@@ -286,7 +293,7 @@ _LONG = Windows(reuse=50, merges=5, exact=500)
 
 def _drafts(state: State, snapshot: SnapshotId) -> Iterator[tuple[Draft, ...]]:
     """Yield batches that are logged, mostly, and batches of what is not."""
-    scope, following = Scope(keys=2), end_of(state) + 1
+    scope, following = Scope(keys=len(KEYS)), end_of(state) + 1
     fresh, beside = draft(following, scope), draft(following + 1, scope)
     yield from ((fresh,), (fresh,), (draft(following, scope, snapshot),), (fresh, beside))
     yield (draft(1, scope),)

@@ -8,8 +8,8 @@ from typing import Annotated, NewType, TypeAlias
 
 from msgspec import Meta, Struct
 
-from plumbline_models.anchoring.values import Epoch as Epoch
 from plumbline_models.anchoring.values import (
+    Epoch,
     EpochField,
     OutcomeField,
     Position,
