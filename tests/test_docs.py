@@ -282,7 +282,11 @@ def shown_commands(page: str) -> Iterator[list[str]]:
 
 
 def unknown_to(group: click.Group, words: list[str]) -> list[str]:
-    """Return the command or the options that a command line has and the command has not."""
+    """Return the command or the options that a command line has and the command has not.
+
+    What stands behind ``--`` is another command's.
+    """
+    words = words[: words.index("--")] if "--" in words else words
     command: click.Command = group
     for word in words:
         if isinstance(command, click.Group) and not word.startswith("-"):
@@ -615,3 +619,4 @@ def test_a_command_that_does_not_exist_is_seen() -> None:
     assert [unknown_to(cli, words) for words in shown] == [["--quik"], [], ["empty"], ["chekc"]]
     assert unknown_to(cli, ["--version"]) == []
     assert unknown_to(cli, ["check", "--profile=ci", "--help"]) == []
+    assert unknown_to(cli, ["check", "--quik", "--", "true", "--quick"]) == ["--quik"]

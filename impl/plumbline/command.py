@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 from click.core import ParameterSource
@@ -24,7 +24,8 @@ from plumbline.commands_calibrate import calibrate
 from plumbline.commands_compact import compact
 from plumbline.commands_context import context
 from plumbline.commands_ingest import ingest
-from plumbline_spec.errors import CouldNotFinish, UnusableInput
+from plumbline.commands_snapshot import refresh_policy_snapshot, snapshot
+from plumbline_spec.errors import CouldNotFinish, RequestReused, UnusableInput
 
 if TYPE_CHECKING:
     from plumbline_spec.report import EngineReport, Verdict
@@ -53,11 +54,25 @@ COMMANDS = {
     "ingest": Access.WRITING,
     "machines": Access.READING,
     "quality": Access.WRITING,
+    "refresh-policy-snapshot": Access.WRITING,
     "replay": Access.READING,
+    "snapshot audit": Access.READING,
+    "snapshot export": Access.READING,
+    "snapshot gate": Access.WRITING,
+    "snapshot gc": Access.WRITING,
+    "snapshot pin": Access.WRITING,
+    "snapshot record": Access.WRITING,
+    "snapshot refresh": Access.WRITING,
+    "snapshot renew": Access.WRITING,
+    "snapshot status": Access.READING,
+    "snapshot unpin": Access.WRITING,
     "vectors fill": Access.WRITING,
     "vectors verify": Access.WRITING,
 }
-"""Every command by its path; an engine that finds a failure keeps its trace, so it is writing."""
+"""Every command by its path; an engine that finds a failure keeps its trace, so it is writing.
+
+An export writes into the folder that it is told to, and changes nothing in that of the database.
+"""
 
 PROFILE_NAMES = ("quick", "ci", "nightly")
 ENGINE_NAMES = (
@@ -95,6 +110,8 @@ cli.add_command(calibrate)
 cli.add_command(compact)
 cli.add_command(context)
 cli.add_command(ingest)
+cli.add_command(refresh_policy_snapshot)
+cli.add_command(snapshot)
 
 
 @cli.command()
@@ -208,9 +225,18 @@ def _check_rules(machines: tuple[str, ...], rules: str, profile: str, *, json: b
 @click.argument("machine")
 @click.option("--rules", default="SPEC", show_default=True, help="A rule set, or a variant.")
 @profile_option
-@click.option("--max-states", type=click.IntRange(min=1), default=1_000_000, show_default=True)
+@click.option("--max-states", type=click.IntRange(min=1), default=4_000_000, show_default=True)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Processes of a large walk, where there are as many cores; the result is the same.",
+)
 @as_json
-def explore(machine: str, rules: str, profile: str, max_states: int, *, json: bool) -> None:
+def explore(
+    machine: str, rules: str, profile: str, max_states: int, jobs: int, *, json: bool
+) -> None:
     """Visit every reachable state of a small scope, breadth first."""
     from plumbline.registry import chosen
     from plumbline.screen import following
@@ -218,7 +244,11 @@ def explore(machine: str, rules: str, profile: str, max_states: int, *, json: bo
     (one,) = chosen((machine,))
     with following() as told:
         report = one.explored(
-            rules, profile, max_states, lambda said: told(machine, "explore", said)
+            rules,
+            profile,
+            max_states,
+            lambda said: told(machine, "explore", said),
+            processes=jobs,
         )
     _end(report, json=json)
 
@@ -368,7 +398,15 @@ def code_of(verdict: "Verdict") -> int:
 
 def main() -> None:
     """Run the command; whatever happens, a traceback does not reach the user."""
-    code = guarded(cli)
+    _exit(guarded(cli))
+
+
+def main_refresh() -> None:
+    """Run ``plumbline refresh-policy-snapshot`` as a program of its own."""
+    _exit(guarded(cli, ["refresh-policy-snapshot", *sys.argv[1:]]))
+
+
+def _exit(code: int) -> NoReturn:
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -391,7 +429,7 @@ def guarded(command: Callable[..., object], args: list[str] | None = None) -> in
         return UNUSABLE
     except (click.Abort, KeyboardInterrupt):
         return _say("interrupted", INTERRUPTED)
-    except UnusableInput as error:
+    except (UnusableInput, RequestReused) as error:
         return _say(str(error), UNUSABLE)
     except UnicodeEncodeError as error:
         shown = repr(error.object)[:80]

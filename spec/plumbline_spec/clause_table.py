@@ -64,7 +64,11 @@ class ClauseTable(Generic[S, E, O]):
 
     def of_step(self, event: E, outcome: O) -> list[StepClause[S, E, O]]:
         """Return the step clauses that apply to this event and this outcome."""
-        key = (type(event), type(outcome))
+        return self.of_types(type(event), type(outcome))
+
+    def of_types(self, event: type, outcome: type) -> list[StepClause[S, E, O]]:
+        """Return the step clauses that apply to events and outcomes of these types."""
+        key = (event, outcome)
         found = self._by_types.get(key)
         if found is None:
             found = [one for one in self.about_steps if one.applies(*key)]

@@ -98,7 +98,12 @@ def _is_about(file: Path, machine: str) -> bool:
 
 def run_explore(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> EngineReport:
     """Explore every scope of the profile; together they must reach everything."""
-    return explored(case.machine, case.scopes[plan.profile.name].explore, progress=progress)
+    return explored(
+        case.machine,
+        case.scopes[plan.profile.name].explore,
+        processes=plan.profile.processes,
+        progress=progress,
+    )
 
 
 def explored(
@@ -107,11 +112,19 @@ def explored(
     *,
     max_states: int = MAX_STATES,
     without: frozenset[str] = frozenset(),
+    processes: int = 1,
     progress: Progress = silent,
 ) -> EngineReport:
     """Explore a machine in several scopes and report what all of them together never did."""
     walks = [
-        explore(machine, scope, max_states=max_states, without=without, progress=progress)
+        explore(
+            machine,
+            scope,
+            max_states=max_states,
+            without=without,
+            processes=processes,
+            progress=progress,
+        )
         for scope in scopes
     ]
     found = [walk.counterexample for walk in walks if walk.counterexample is not None]

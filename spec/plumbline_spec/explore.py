@@ -4,27 +4,29 @@ Theory of operation. From the initial state, every event that ``Machine.events``
 state that was not seen before joins the next level. State clauses are judged once in each state,
 step clauses once on each transition that they apply to. Because the walk is breadth first, the
 trace to the first broken clause is a shortest one. A refusal hands back the very state it got, so
-it costs a comparison of identity and no more.
+it costs a comparison of identity and no more. A large walk may be taken by several processes, which
+changes nothing that is reported (``plumbline_spec.walking_together``).
 """
 
 import gc
-from collections.abc import Generator, Iterator
+from collections.abc import Container, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 from msgspec import Struct
 
-from plumbline_models.contract import Machine, StepClause
+from plumbline_models.contract import Machine, SometimesClause, StepClause
 from plumbline_spec.clause_table import Broken, ClauseTable, Progress, silent
 from plumbline_spec.codec import digest
 from plumbline_spec.coverage import Coverage
+from plumbline_spec.walking_together import TOGETHER_FROM, Team
 
 S = TypeVar("S")
 E = TypeVar("E")
 O = TypeVar("O")  # noqa: E741 - the letters of the contract
 C = TypeVar("C")
 
-MAX_STATES = 1_000_000
+MAX_STATES = 4_000_000
 PROGRESS_STATES = 250
 FINGERPRINT_BITS = 128
 
@@ -77,6 +79,15 @@ class Kind(Generic[S, E, O]):
         self.steps = 0
 
 
+class Mark(Struct, Generic[S, E, O], frozen=True, kw_only=True):
+    """Where a walk stands."""
+
+    states: int
+    tally: dict[tuple[type, O, bool], int]
+    """Steps by type of event, outcome and whether it changed the state."""
+    unreached: list[SometimesClause[S, E, O]]
+
+
 class Walk(Generic[S, E, O, C]):
     """A breadth-first walk in progress: the states seen, and how each was reached first."""
 
@@ -117,6 +128,26 @@ class Walk(Generic[S, E, O, C]):
         self.parents.append((index, event))
         return True
 
+    def take(
+        self,
+        states: Iterable[S],
+        scope: C,
+        following: list[S],
+        max_states: int,
+        progress: Progress = silent,
+    ) -> Counterexample[E] | None:
+        """Judge every event in each of the states, as ``judge`` does.
+
+        Ends early at a broken clause, and when more than ``max_states`` were seen.
+        """
+        for number, state in enumerate(states):
+            if number % PROGRESS_STATES == PROGRESS_STATES - 1:
+                progress(f"{len(self.seen):,} states, {self.transitions:,} transitions")
+            found = self.judge(state, scope, following)
+            if found is not None or len(self.seen) > max_states:
+                return found
+        return None
+
     def judge(self, state: S, scope: C, following: list[S]) -> Counterexample[E] | None:
         """Take and judge every event in ``state``; add new states to ``following``.
 
@@ -126,7 +157,7 @@ class Walk(Generic[S, E, O, C]):
         for event in self.machine.events(state, scope):
             after, outcome = step(state, event)
             key = type(event), outcome, after is not state
-            kind = kinds.get(key) or self._kind(event, outcome, key)
+            kind = kinds.get(key) or self._kind(key)
             kind.steps += 1
             broken: list[Broken] = []
             for clause in kind.judges:
@@ -153,10 +184,37 @@ class Walk(Generic[S, E, O, C]):
             if (witness := clause.breaks(state)) is not None
         ]
 
-    def _kind(self, event: E, outcome: O, key: tuple[type, O, bool]) -> Kind[S, E, O]:
-        changes = key[2]
-        judges = [one for one in self.table.of_step(event, outcome) if one.inert or changes]
+    def _kind(self, key: tuple[type, O, bool]) -> Kind[S, E, O]:
+        event, outcome, changes = key
+        judges = [one for one in self.table.of_types(event, type(outcome)) if one.inert or changes]
         return self.kinds.setdefault(key, Kind(judges))
+
+    def mark(self) -> "Mark[S, E, O]":
+        """Return where the walk stands, to come back to."""
+        tally = {key: kind.steps for key, kind in self.kinds.items()}
+        return Mark(states=len(self.parents), tally=tally, unreached=self.unreached)
+
+    def back_to(self, mark: "Mark[S, E, O]") -> None:
+        """Forget all that was found and judged since."""
+        while len(self.parents) > mark.states:
+            self.seen.popitem()
+            self.parents.pop()
+        self.kinds = {key: self.kinds[key] for key in mark.tally}
+        for key, steps in mark.tally.items():
+            self.kinds[key].steps = steps
+        self.unreached = mark.unreached
+
+    def add(self, state: S, index: int, event: E, following: list[S]) -> None:
+        """Add a state that was judged elsewhere to ``following`` if it is new here."""
+        if self._is_new(state, index, event):
+            following.append(state)
+
+    def count(self, tally: Mapping[tuple[type, O, bool], int], unreached: Container[str]) -> None:
+        """Count steps that were judged elsewhere, and left these clauses unreached."""
+        for key, steps in tally.items():
+            kind = self.kinds.get(key) or self._kind(key)
+            kind.steps += steps
+        self.unreached = [clause for clause in self.unreached if clause.id in unreached]
 
 
 def explore(
@@ -166,38 +224,30 @@ def explore(
     max_states: int = MAX_STATES,
     without: frozenset[str] = frozenset(),
     fingerprint: bool = False,
+    processes: int = 1,
+    together_from: int = TOGETHER_FROM,
     progress: Progress = silent,
 ) -> Exploration[S, E, O, C]:
     """Visit every state that is reachable within ``scope``, up to ``max_states`` of them.
 
     ``without`` names clauses that are not judged. Stops at the first step that breaks a clause.
+    With ``processes`` a walk goes on in so many, as far as there are cores, from the first level of
+    ``together_from`` states; the result is the same. Raises ``CouldNotFinish`` when one of these
+    processes is ended from outside.
     """
     walk = Walk(machine, without)
     level, depth = [machine.initial], 0
     broken = tuple(walk.table.broken_by_state(machine.initial))
     found: Counterexample[E] | None = Counterexample(events=(), broken=broken) if broken else None
     bound = None
-    with _no_collection():
+    with _no_collection(), Team(walk, scope, processes, together_from) as team:
         while level and found is None and bound is None:
             progress(f"depth {depth}: {len(walk.seen):,} states, {walk.transitions:,} transitions")
-            level, found = _next_level(walk, level, scope, max_states, progress)
+            level, found = team.next_level(level, max_states, progress)
             depth += 1 if level else 0
             if len(walk.seen) > max_states:
                 bound = f"{max_states:,} states"
     return _result(walk, depth, bound, found, fingerprint=fingerprint)
-
-
-def _next_level(
-    walk: Walk[S, E, O, C], level: list[S], scope: C, max_states: int, progress: Progress
-) -> tuple[list[S], Counterexample[E] | None]:
-    following: list[S] = []
-    for number, state in enumerate(level):
-        if number % PROGRESS_STATES == PROGRESS_STATES - 1:
-            progress(f"{len(walk.seen):,} states, {walk.transitions:,} transitions")
-        found = walk.judge(state, scope, following)
-        if found is not None or len(walk.seen) > max_states:
-            return following, found
-    return following, None
 
 
 def _result(

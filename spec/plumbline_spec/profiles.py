@@ -49,6 +49,8 @@ class Profile(Struct, frozen=True, kw_only=True):
     """Steps in a history."""
     durable_examples: int
     """Histories of lockstep on a file."""
+    processes: int = 1
+    """Processes of one walk of ``explore``, where there are as many cores."""
     faults: FaultEffort = FaultEffort(
         every_pair=False,
         settings=1,
@@ -101,6 +103,7 @@ PROFILES: Mapping[str, Profile] = {
             examples=600,
             steps=60,
             durable_examples=60,
+            processes=2,
             faults=FaultEffort(
                 every_pair=True,
                 settings=1,
@@ -128,6 +131,7 @@ PROFILES: Mapping[str, Profile] = {
             examples=20_000,
             steps=100,
             durable_examples=1_000,
+            processes=2,
             faults=FaultEffort(
                 every_pair=True,
                 subsets=11,

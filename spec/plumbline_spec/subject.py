@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -75,6 +76,16 @@ class Replayed(Struct, frozen=True, kw_only=True):
     mismatches: tuple[Mismatch, ...]
 
 
+class Explored(Protocol):
+    """Explores a rule set or a variant in the scopes of a profile, up to a number of states."""
+
+    def __call__(
+        self, rules: str, profile: str, most: int, progress: Progress, *, processes: int = 1
+    ) -> EngineReport:
+        """Explore with so many processes and report."""
+        ...
+
+
 class Generated(Struct, frozen=True, kw_only=True):
     """A generated file: where it belongs below the specification's folder, and what it holds."""
 
@@ -98,8 +109,7 @@ class Subject(Struct, frozen=True, kw_only=True):
     diff: Callable[[str, str, str, Progress], RuleDiff]
     """Compare two rule sets in the scope of a profile."""
     replay: Callable[[Path], list[Replayed]]
-    explored: Callable[[str, str, int, Progress], EngineReport]
-    """Explore a rule set or a variant in the scopes of a profile, up to a number of states."""
+    explored: "Explored"
     broken_by: Callable[[str, str, Progress], EngineReport]
     """Find every clause that a rule set or a variant breaks in the scopes of a profile."""
     generate: Callable[[Plan, Progress], list[Generated]]
@@ -121,9 +131,7 @@ def subject(case: Case[S, E, O, C]) -> Subject:
         run=lambda engine, plan, progress: _run(case, engine, plan, progress),
         diff=lambda left, right, profile, progress: _diff(case, left, right, profile, progress),
         replay=lambda path: _replay(case, path),
-        explored=lambda rules, profile, most, progress: _explored(
-            case, rules, profile, most, progress
-        ),
+        explored=partial(_explored, case),
         broken_by=lambda rules, profile, progress: _broken_by(case, rules, profile, progress),
         generate=lambda plan, progress: _generate(case, plan, progress),
     )
@@ -250,11 +258,22 @@ def _broken_again(case: Case[S, E, O, C], trace: Trace[S, E, O]) -> list[Mismatc
 
 
 def _explored(
-    case: Case[S, E, O, C], rules: str, profile: str, most: int, progress: Progress
+    case: Case[S, E, O, C],
+    rules: str,
+    profile: str,
+    most: int,
+    progress: Progress,
+    *,
+    processes: int = 1,
 ) -> EngineReport:
     scopes, granted = _scopes(case, rules, case.scopes[profile].explore)
     return engines.explored(
-        case.rules(rules), scopes, max_states=most, without=granted, progress=progress
+        case.rules(rules),
+        scopes,
+        max_states=most,
+        without=granted,
+        processes=processes,
+        progress=progress,
     )
 
 

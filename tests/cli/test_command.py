@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import apsw
@@ -24,6 +25,7 @@ from plumbline_models.ordinals import Scope
 from plumbline_spec import profiles
 from plumbline_spec.case import Scopes
 from plumbline_spec.errors import CouldNotFinish
+from plumbline_spec.explore import explore
 from plumbline_spec.subject import Generated, RuleDiff, ScopeDiff
 from tests.mutants import MUTANTS, plant
 from tests.plans import ROOT, SPEC, TINY
@@ -147,6 +149,7 @@ def test_help_loads_neither_a_database_nor_hypothesis_nor_tables() -> None:
         ("explore", "ledger"),
         ("explore", "ordinals", "--rules", "NEVER"),
         ("explore", "ordinals", "--max-states", "0"),
+        ("explore", "ordinals", "--jobs", "0"),
         ("diff", "ordinals", "SPEC"),
         ("diff", "ordinals", "SPEC", "NEVER"),
         ("diff", "ledger", "SPEC", "SPEC"),
@@ -217,6 +220,17 @@ def test_check_of_the_specification_breaks_nothing(run: Run) -> None:
     assert (ran.code, "0 clauses broken by SPEC" in ran.out) == (0, True)
     ran = run("check", "--rules", "SPEC")
     assert (ran.code, "name one" in ran.err) == (2, True)
+
+
+def test_explore_on_two_processes_reports_what_it_does_on_one(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("plumbline_spec.engines.explore", partial(explore, together_from=20))
+    alone, together = (
+        run("explore", "context_cache", "--jobs", jobs, "--json") for jobs in ("1", "2")
+    )
+    assert alone.code == together.code == 0
+    assert untimed(together.document) == untimed(alone.document)
 
 
 def test_explore_that_reaches_its_bound_could_not_finish(run: Run) -> None:
@@ -455,7 +469,6 @@ def test_options_that_do_nothing_together_are_refused(
     ran = run("check", "ordinals", *words)
     assert (ran.code, ran.out) == (2, "")
     assert said in ran.err
-
 
 
 def test_check_runs_every_engine_and_ends_with_one_table(run: Run) -> None:

@@ -17,6 +17,7 @@ import pytest
 from msgspec import Struct
 from typing_extensions import Buffer
 
+from plumbline.anchoring import PROGRAM as SNAPSHOTS
 from plumbline.command import COMMANDS, Access, cli, guarded
 from plumbline.compaction import PROGRAM
 from plumbline.database import answered, open_database
@@ -24,13 +25,14 @@ from plumbline.reading import PREFIX, reading
 from plumbline.schema import MIGRATIONS
 from plumbline_spec import profiles
 from plumbline_spec.errors import CouldNotFinish, UnusableInput
-from tests.audit.planting import HISTORY, counted, drive
+from tests.audit.planting import HISTORY, PUBLISHED, counted, drive, drive_all
 from tests.ordinals import WORLD, appending
 from tests.plans import SPEC, TINY
 
 DATABASE = "{database}"
 TRACE = "{trace}"
 OPERATIONS, ANSWERS = "{operations}", "{answers}"
+EXPORTED = "{exported}"
 
 CALLS: dict[str, tuple[tuple[str, ...], ...]] = {
     "audit": (
@@ -61,6 +63,15 @@ CALLS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("context", "tree", DATABASE, "c", "--json"),
     ),
     "replay": (("replay", TRACE),),
+    "snapshot audit": (
+        ("snapshot", "audit", DATABASE),
+        ("snapshot", "audit", DATABASE, "--json"),
+    ),
+    "snapshot export": (("snapshot", "export", DATABASE, EXPORTED),),
+    "snapshot status": (
+        ("snapshot", "status", DATABASE),
+        ("snapshot", "status", DATABASE, "--snapshot", "4", "--json"),
+    ),
 }
 """How each reading command that takes a file is called."""
 
@@ -193,7 +204,7 @@ def seen(folder: Path) -> dict[str, Seen]:
 
 def plain(file: Path) -> None:
     """Leave a database in rollback mode."""
-    drive(file, HISTORY)
+    drive_all(file)
     db = apsw.Connection(str(file))
     assert db.pragma("journal_mode", "delete") == "delete"
     db.close()
@@ -201,12 +212,12 @@ def plain(file: Path) -> None:
 
 def applied(file: Path) -> None:
     """Leave a database in WAL mode whose log was applied and is gone."""
-    drive(file, HISTORY)
+    drive_all(file)
 
 
 def emptied(file: Path) -> None:
     """Leave a database in WAL mode beside a log of no bytes."""
-    drive(file, HISTORY)
+    drive_all(file)
     file.with_name(f"{file.name}-wal").touch()
 
 
@@ -217,6 +228,8 @@ def unapplied(file: Path) -> None:
     db = open_database(str(source / "open.db"))
     for event in HISTORY:
         answered(db, None, event, PROGRAM.apply, PROGRAM.decode_outcome)
+    for published in PUBLISHED:
+        answered(db, None, published, SNAPSHOTS.apply, SNAPSHOTS.decode_outcome)
     for suffix in ("", "-wal"):
         shutil.copyfile(source / f"open.db{suffix}", f"{file}{suffix}")
     db.close()
@@ -257,6 +270,7 @@ class Place(Struct, frozen=True):
     trace: Path
     operations: Path
     answers: Path
+    exported: Path
     scratch: Path
 
 
@@ -273,7 +287,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     operations, answers = folder / "operations.jsonl", folder / "answers.jsonl"
     operations.write_text('{"op": "conv", "session": "s", "conv": 1}\n', encoding="utf-8")
     answers.write_text('{"op": "conv", "result": 1, "context": [], "total": 0}\n', encoding="utf-8")
-    return Place(folder / "plumb line?.db", trace, operations, answers, scratch)
+    exported = tmp_path / "exported"
+    return Place(folder / "plumb line?.db", trace, operations, answers, exported, scratch)
 
 
 @pytest.mark.parametrize("call", [call for calls in CALLS.values() for call in calls], ids=" ".join)
@@ -288,6 +303,7 @@ def test_a_reading_command_changes_nothing_in_the_folder(
         TRACE: str(place.trace),
         OPERATIONS: str(place.operations),
         ANSWERS: str(place.answers),
+        EXPORTED: str(place.exported),
     }
     with refusing(place.scratch) as vfs:
         code = guarded(cli, [names.get(word, word) for word in call])
@@ -316,6 +332,8 @@ def test_what_is_refused_is_refused(place: Place) -> None:
     [
         ("check", "ordinals", "--engine", "durable", "--jobs", "1", "--out", "kept"),
         ("context", "rollback", DATABASE, "c", "s3"),
+        ("snapshot", "refresh", DATABASE),
+        ("snapshot", "gc", DATABASE),
     ],
     ids=" ".join,
 )

@@ -1,0 +1,142 @@
+"""Outcomes of decisions as JSON Lines, read strictly and in bounded memory.
+
+Theory of operation. A line is an object with the fields of ``OutcomeFields``; blank lines are
+skipped. It goes through ``plumbline_spec.strict`` first, so that two equal keys, NaN and half a
+surrogate pair are not read as something else, and then through the types of anchoring. Rewards are
+whole numbers of micro-units: a float or a truth value is no reward, however close it is to one.
+What cannot be read is an error with its line; what can be read and may not be logged is for the
+machine to say.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Annotated, BinaryIO, Final
+
+import msgspec
+from msgspec import Meta, Struct
+
+from plumbline.damaged import MOST
+from plumbline_models.anchoring import Draft, Key, Source
+from plumbline_models.anchoring.values import OutcomeField, SnapshotField
+from plumbline_spec.errors import UnusableInput
+from plumbline_spec.strict import JsonValue, UnreadableJson, read
+
+MAX_LINE_BYTES: Final = 64 * 1024
+"""The longest line that is read; no outcome whose texts are as long as they may be is longer."""
+BATCH_BYTES: Final = 4 * 1024 * 1024
+"""A batch ends with the line that makes its lines this long together."""
+
+_BLANK: Final = b" \t\r"
+_Text = Annotated[str, Meta(max_length=256)]
+_Handed = Annotated[int, Meta(ge=-MOST, le=MOST)]
+_FORM: Final = (
+    'a line is {"outcome": id, "family": text, "reward": whole micro-units}, with "plan", "mode",'
+    ' "source" (live, backfill or gate) and "under" (a snapshot) if they apply'
+)
+
+
+class OutcomeFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A line: one outcome of a decision."""
+
+    outcome: OutcomeField
+    family: _Text
+    plan: _Text = ""
+    mode: _Text = ""
+    reward: _Handed
+    """In micro-units; one that is out of range is read, and the machine rejects it."""
+    source: Source = Source.LIVE
+    under: SnapshotField | None = None
+    """The snapshot that the decision was made under; None for none."""
+
+
+class Handed(Struct, frozen=True, kw_only=True):
+    """An outcome and where it was read."""
+
+    line: int
+    """Counted from 1."""
+    draft: Draft
+    size: int
+    """Of its line, in bytes."""
+
+
+class UnreadableOutcome(UnusableInput):
+    """A line is no outcome."""
+
+    def __init__(self, file: str, line: int, what: str, advice: str = _FORM) -> None:
+        super().__init__(f"{file}, line {line}: {what}; {advice}")
+        self.file = file
+        self.line = line
+        self.what = what
+        self.advice = advice
+
+    def __reduce__(self) -> tuple[type["UnreadableOutcome"], tuple[str, int, str, str]]:
+        return UnreadableOutcome, (self.file, self.line, self.what, self.advice)
+
+
+def outcomes(file: str, stream: BinaryIO) -> Iterator[Handed]:
+    """Yield the outcome of every line that is not blank; ``file`` names the stream in errors.
+
+    Raises ``UnreadableOutcome`` at the first line that is none, and ``OSError``.
+    """
+    most = MAX_LINE_BYTES + len(b"\r\n")
+    for number, line in enumerate(iter(lambda: stream.readline(most), b""), start=1):
+        body = line.removesuffix(b"\n").removesuffix(b"\r")
+        if body.strip(_BLANK):
+            yield Handed(line=number, draft=_draft(file, number, body), size=len(line))
+
+
+def batches(handed: Iterable[Handed], most: int) -> Iterator[list[Handed]]:
+    """Yield outcomes in batches of ``most`` at most; the same ones are cut in the same way."""
+    batch, size = list[Handed](), 0
+    for one in handed:
+        batch.append(one)
+        size += one.size
+        if len(batch) == most or size >= BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _draft(file: str, number: int, body: bytes) -> Draft:
+    fields = _fields(file, number, body)
+    return Draft(
+        outcome=fields.outcome,
+        key=Key(family=fields.family, plan=fields.plan, mode=fields.mode),
+        reward=fields.reward,
+        source=fields.source,
+        under=fields.under,
+    )
+
+
+def _fields(file: str, number: int, body: bytes) -> OutcomeFields:
+    if len(body) > MAX_LINE_BYTES:
+        raise UnreadableOutcome(file, number, f"longer than {MAX_LINE_BYTES:,} bytes")
+    try:
+        value = read(body, max_bytes=MAX_LINE_BYTES, floats=True)
+    except UnreadableJson as error:
+        place = "" if error.offset is None else f" (byte {error.offset} of the line)"
+        raise UnreadableOutcome(file, number, f"{error.what}{place}") from None
+    if not isinstance(value, dict):
+        raise UnreadableOutcome(file, number, "it is JSON, and no object")
+    _refuse_what_is_no_reward(file, number, value.get("reward"))
+    try:
+        return msgspec.convert(value, OutcomeFields)
+    except msgspec.ValidationError as error:
+        raise UnreadableOutcome(file, number, str(error)) from None
+
+
+def _refuse_what_is_no_reward(file: str, number: int, reward: JsonValue) -> None:
+    if isinstance(reward, bool):
+        raise UnreadableOutcome(
+            file,
+            number,
+            f"the reward is {str(reward).lower()}, which is no number",
+            "give whole micro-units, such as 1000000 for a success and 0 for a failure",
+        )
+    if isinstance(reward, float):
+        raise UnreadableOutcome(
+            file,
+            number,
+            f"the reward {reward!r} is written as a fraction, which is not exact",
+            "give whole micro-units: 500000 for a half",
+        )
