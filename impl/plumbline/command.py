@@ -159,11 +159,9 @@ def check(  # noqa: PLR0913 - one parameter for each option
     from plumbline_spec.profiles import PROFILES
 
     if transcript is not None:
-        goes_without("--transcript", "engines", "profile", "rules")
         _check_transcript(machines, transcript, seed, out, json=json)
         return
     if rules is not None:
-        goes_without("--rules", "engines", "seed", "out")
         _check_rules(machines, rules, profile, json=json)
     options = Options(
         machines=machines,
@@ -197,6 +195,7 @@ def _check_transcript(
     from plumbline.drive import drive
     from plumbline.screen import following, show_engine, write_json
 
+    goes_without("--transcript", "engines", "profile", "rules")
     if machines not in ((), ("ordinals",)):
         raise UnusableInput("--transcript drives the machine ordinals; name it alone, or none")
     with following() as told:
@@ -213,6 +212,7 @@ def _check_rules(machines: tuple[str, ...], rules: str, profile: str, *, json: b
     from plumbline.registry import chosen
     from plumbline.screen import following
 
+    goes_without("--rules", "engines", "seed", "out")
     if len(machines) != 1:
         raise UnusableInput("--rules is about the rule sets of one machine; name one")
     (one,) = chosen(machines)

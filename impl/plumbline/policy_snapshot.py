@@ -230,17 +230,14 @@ def _stands(db: apsw.Connection, name: str) -> tuple[bool, int | None]:
     return False, None
 
 
-def collect(
-    database: Path, *, keep: int = 0, envelope: Envelope = ONCE
-) -> CollectReport | Refusing:
+def collect(database: Path, *, keep: int = 0, envelope: Envelope = ONCE) -> CollectReport:
     """Let pins go whose lease is over, and snapshots that nobody needs but the newest (ANC-24).
 
     Raises as ``refresh`` does.
     """
     with opened(database) as db:
         outcome = ask(db, lambda now: Collect(now=now, keep=keep), envelope)
-    if not isinstance(outcome, Collected):
-        return _refused(outcome)
+    assert isinstance(outcome, Collected), outcome
     return CollectReport(snapshots=outcome.snapshots, pins=outcome.pins)
 
 
