@@ -207,7 +207,7 @@ class Team(Generic[S, E, O, C]):
         max_states: int,
         progress: Progress,
     ) -> bool:
-        """Add what all find in a round; or go back to where it began, dismiss the helpers."""
+        """Add what all find in a round; or go back to its beginning and dismiss the helpers."""
         self._say(progress)
         mark = self.walk.mark()
         turns.deal(len(parts), 1 + len(self.helpers))
