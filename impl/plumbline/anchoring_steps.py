@@ -29,7 +29,7 @@ from plumbline_models.anchoring_steps import (
     Way,
 )
 from plumbline_models.decisions.statistics import fold, merge, of_one
-from plumbline_spec.atomic import write_atomically
+from plumbline_spec.atomic import SYSTEM, write_atomically
 from plumbline_spec.codec import canonical
 
 LOG = "replay.jsonl"
@@ -57,7 +57,7 @@ class Store(Protocol):
         ...
 
     def locked(self) -> AbstractContextManager[None]:
-        """Keep others from swapping the manifest meanwhile."""
+        """Keep others from appending and swapping meanwhile."""
         ...
 
 
@@ -102,7 +102,11 @@ class FolderStore:
         write_atomically(self.folder / name, content)
 
     def append(self, name: str, line: bytes) -> None:
-        """Add a line to a file, behind the last whole one. Raises ``OSError``."""
+        """Add a line to a file, behind the last whole one. Raises ``OSError``.
+
+        Nobody else may append meanwhile: what is behind the last whole line is cut off.
+        """
+        new = not (self.folder / name).exists()
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
         with os.fdopen(os.open(self.folder / name, flags, 0o644), "r+b") as file:
             file.truncate(len(_whole_lines(file.read())))
@@ -110,6 +114,8 @@ class FolderStore:
             file.write(line + b"\n")
             file.flush()
             os.fsync(file.fileno())
+        if new:
+            SYSTEM.sync_folder(self.folder)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -168,8 +174,9 @@ _numbers: msgspec.json.Decoder[int] = msgspec.json.Decoder(int)
 
 def append(store: Store, row: Row) -> Position:
     """Log an outcome; return its position."""
-    position = len(read_log(store)) + 1
-    store.append(LOG, canonical(row))
+    with store.locked():
+        position = len(read_log(store)) + 1
+        store.append(LOG, canonical(row))
     return Position(position)
 
 

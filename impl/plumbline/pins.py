@@ -82,7 +82,7 @@ def close_gate(db: apsw.Connection, event: CloseGate) -> Outcome:
     if _judged(db, event.gate):
         return Refused(reason=Refusal.GATE_EXISTS)
     found = _pinned(db, PinId(event.gate))
-    if found is None or not found[1]:
+    if found is None or not found[1] or found[0] != event.snapshot:
         return Refused(reason=Refusal.NOT_PINNED)
     db.execute(
         "INSERT INTO verdicts VALUES (?, ?, ?, ?, ?)",

@@ -11,7 +11,9 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final, TextIO
 
@@ -30,7 +32,7 @@ from plumbline.policy_snapshot import (
     Terms,
     ask,
     opened,
-    unpin,
+    refuse_odd,
 )
 from plumbline.snapshot_reasons import Refusing, refusing
 from plumbline_models.anchoring import (
@@ -41,11 +43,14 @@ from plumbline_models.anchoring import (
     Ineligible,
     OpenGate,
     Outcome,
+    PinId,
     Refusal,
     Refused,
+    SnapshotId,
+    Unpin,
 )
 from plumbline_models.decisions.refreshing import Reason, Way
-from plumbline_spec.errors import CouldNotFinish, PlumblineError
+from plumbline_spec.errors import CouldNotFinish, PlumblineError, RequestReused
 
 SNAPSHOT_ID, SNAPSHOT_DIR = "POLICY_SNAPSHOT_ID", "POLICY_SNAPSHOT_DIR"
 """What a command finds in its environment: the id of the snapshot that it is to go by, and where
@@ -55,6 +60,10 @@ RESULT: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?(?:/[0-9]+(?:\.[0-9]+)?){2}", re
 MAX_RESULT: Final = 256
 READ_BYTES: Final = 64 * 1024
 """The most of a command's line that is read at once."""
+ENDING: Final = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+"""What tells this process to end, beside an interrupt."""
 GRACE_SECONDS: Final = 5.0
 """What a command has to end in when it is told to, before it is ended."""
 
@@ -117,7 +126,7 @@ def record_verdict(
         begun = ask(db, _opening(run), envelope.of("open"))
         if not isinstance(begun, GateOpened):
             return _refused(begun)
-        ended = ask(db, _closing(run, judgement), envelope.of("close"))
+        ended = ask(db, _closing(run, begun, judgement), envelope.of("close"))
     if not isinstance(ended, GateClosed):
         return _refused(ended)
     return _report(run, begun, judgement)
@@ -137,6 +146,7 @@ def judge(
     verdict that is there is answered, and nothing is judged again. Whatever is raised meanwhile is
     raised when the snapshot was let go; ``PlumblineError`` as for ``record_verdict``.
     """
+    _refuse_what_no_verdict_can_hold(run)
     with opened(database) as db:
         begun = _begin(db, run, envelope)
     if not isinstance(begun, GateOpened):
@@ -145,9 +155,9 @@ def judge(
         folder = None if export is None else _exported(database, export, begun.snapshot)
         judgement = by(begun.snapshot, folder)
     except BaseException as error:
-        _give_up(database, run, error)
+        _give_up(database, run, begun, error)
         raise
-    ended = _closed(database, run, judgement)
+    ended = _closed(database, run, begun, judgement)
     if not isinstance(ended, GateClosed):
         return _refused(ended)
     return _report(run, begun, judgement)
@@ -169,9 +179,18 @@ def _opening(run: Run) -> Callable[[int], OpenGate]:
     return at
 
 
-def _closing(run: Run, judgement: Judgement) -> Callable[[int], CloseGate]:
+def _refuse_what_no_verdict_can_hold(run: Run) -> None:
+    """Raise ``UnusableInput`` before anything is opened that could not be closed."""
+    begun = GateOpened(
+        snapshot=SnapshotId(1), way=Way.REUSED_SNAPSHOT, reason=Reason.WITHIN_REUSE_WINDOW
+    )
+    refuse_odd(_closing(run, begun, Judgement(promoted=False))(0))
+
+
+def _closing(run: Run, begun: GateOpened, judgement: Judgement) -> Callable[[int], CloseGate]:
     event = CloseGate(
         gate=GateId(run.gate),
+        snapshot=begun.snapshot,
         candidate=run.candidate,
         result=judgement.result,
         promoted=judgement.promoted,
@@ -187,6 +206,8 @@ def _begin(db: apsw.Connection, run: Run, envelope: Envelope) -> GateOpened | Ga
             return _refused(begun)
         query = "SELECT candidate, result, promoted FROM verdicts WHERE gate = ?"
         for candidate, result, promoted in every_row(db, query, (run.gate,)):
+            if as_text(candidate) != run.candidate:
+                raise RequestReused(str(envelope.request))
             was = Judgement(promoted=bool(promoted), result=as_text(result))
             judged = Run(gate=run.gate, owner=run.owner, candidate=as_text(candidate))
             return _report(judged, begun, was, repeated=True)
@@ -194,10 +215,10 @@ def _begin(db: apsw.Connection, run: Run, envelope: Envelope) -> GateOpened | Ga
     return _refused(Refused(reason=Refusal.NOT_PINNED)) if held is None else begun
 
 
-def _closed(database: Path, run: Run, judgement: Judgement) -> Outcome:
+def _closed(database: Path, run: Run, begun: GateOpened, judgement: Judgement) -> Outcome:
     try:
         with opened(database) as db:
-            return ask(db, _closing(run, judgement), ONCE)
+            return ask(db, _closing(run, begun, judgement), ONCE)
     except CouldNotFinish as error:
         verdict = "promoted" if judgement.promoted else "rejected"
         raise CouldNotFinish(
@@ -205,7 +226,7 @@ def _closed(database: Path, run: Run, judgement: Judgement) -> Outcome:
             + f"; if plumbline snapshot status {database} shows its pin, that is not recorded"
         ) from error
     except BaseException as error:
-        _give_up(database, run, error)
+        _give_up(database, run, begun, error)
         raise
 
 
@@ -215,17 +236,27 @@ def _exported(database: Path, directory: Path, snapshot: int) -> Path:
     return (directory / SNAPSHOTS / str(snapshot)).resolve()
 
 
-def _give_up(database: Path, run: Run, error: BaseException) -> None:
+def _give_up(database: Path, run: Run, begun: GateOpened, error: BaseException) -> None:
     """Let the snapshot of a run go that comes to no verdict, and say so in the error."""
     try:
-        let_go = unpin(database, run.gate)
+        let_go = _let_go(database, run, begun)
     except PlumblineError as failed:
         raise CouldNotFinish(
             f"the run {run.gate} has no verdict, and its snapshot is still pinned ({failed}); let"
             f" it go with: plumbline snapshot unpin {database} {run.gate}"
         ) from error
-    if not isinstance(let_go, Refusing):
+    if let_go:
         error.add_note(f"the run {run.gate} has no verdict, and its snapshot was let go")
+
+
+def _let_go(database: Path, run: Run, begun: GateOpened) -> bool:
+    """Unpin what this run pinned; a pin of its name that another one holds stays."""
+    query = "SELECT 1 FROM pins WHERE pin = ? AND snapshot = ? AND owner = ? AND gate = 1"
+    with opened(database) as db, transaction(db):
+        if db.execute(query, (run.gate, begun.snapshot, run.owner)).get is None:
+            return False
+        ask(db, lambda _now: Unpin(pin=PinId(run.gate)), ONCE)
+        return True
 
 
 def _report(
@@ -264,7 +295,11 @@ class GateCommand:
         self.out = out
 
     def __call__(self, snapshot: int, folder: Path | None) -> Judgement:
-        """Run it. Raises ``NotJudged`` when it cannot be started or is ended by a signal."""
+        """Run it. Raises ``NotJudged`` when it cannot be started, or it or this is told to end."""
+        with _told_to_end():
+            return self._run(snapshot, folder)
+
+    def _run(self, snapshot: int, folder: Path | None) -> Judgement:
         environment = {**os.environ, SNAPSHOT_ID: str(snapshot)}
         environment.pop(SNAPSHOT_DIR, None)
         if folder is not None:
@@ -301,6 +336,24 @@ class GateCommand:
                 result = line
             begins = piece.endswith(b"\n")
         return result
+
+
+@contextmanager
+def _told_to_end() -> Generator[None]:
+    """Turn what tells this process to end into ``NotJudged``; in the main thread only."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ended(number: int, _frame: object) -> None:
+        raise NotJudged(f"the run was ended by {_signal(number)}")
+
+    usual = {one: signal.signal(one, ended) for one in ENDING}
+    try:
+        yield
+    finally:
+        for one, handler in usual.items():
+            signal.signal(one, handler)
 
 
 def _signal(number: int) -> str:

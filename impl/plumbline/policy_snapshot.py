@@ -286,7 +286,7 @@ def ask(db: apsw.Connection, at: Callable[[int], Event], envelope: Envelope) -> 
     """
     done = at(clock() if envelope.now is None else envelope.now)
     named = at(0 if envelope.now is None else envelope.now)
-    _refuse_odd(done)
+    refuse_odd(done)
 
     def apply(open_db: apsw.Connection, _event: Event) -> Outcome:
         return PROGRAM.apply(open_db, done)
@@ -316,7 +316,7 @@ def request_of(envelope: Envelope) -> RequestId | None:
 _events: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 
-def _refuse_odd(event: Event) -> None:
+def refuse_odd(event: Event) -> None:
     """Raise ``UnusableInput`` for an event that has what its schema does not allow."""
     try:
         _events.decode(canonical(event))

@@ -111,7 +111,7 @@ def sight(
 ) -> Sight:
     """Return what a refresh sees."""
     if current is None:
-        return Sight(snapshot=_any_snapshot(db), manifest=False)
+        return Sight(snapshot=manifest.issued > 0, manifest=False)
     delta, (end, last) = live_delta(db), end_of(db, manifest)
     whole = delta is not None and not torn(delta)
     at = delta if whole and delta is not None else None
@@ -131,10 +131,6 @@ def sight(
         age=max(0, event.now - current.generated_at),
         exact_age=max(0, event.now - current.exact_at),
     )
-
-
-def _any_snapshot(db: apsw.Connection) -> bool:
-    return db.execute("SELECT 1 FROM snapshots LIMIT 1").get is not None
 
 
 def refresh(db: apsw.Connection, event: Refresh) -> Outcome:

@@ -83,7 +83,7 @@ EVERYTHING: tuple[Event, ...] = (
     recording([3, 4], under=1),
     AUTO,
     OpenGate(gate=GATE, owner="judge", now=0),
-    CloseGate(gate=GATE, candidate="c", result="100/100/0", promoted=True),
+    CloseGate(gate=GATE, snapshot=SnapshotId(2), candidate="c", result="100/100/0", promoted=True),
     Truncate(snapshot=SnapshotId(1)),
     Pin(pin=PinId("p"), owner="reader", now=0),
     recording([5]),

@@ -133,6 +133,27 @@ def test_a_link_in_the_place_of_the_log_is_not_followed(tmp_path: Path) -> None:
     assert (tmp_path / "elsewhere").read_bytes() == b""
 
 
+def _recording(task: tuple[str, int]) -> None:
+    """Log outcomes beside others."""
+    folder, first = task
+    for number in range(first, first + OUTCOMES_EACH):
+        log(FolderStore(Path(folder)), number)
+
+
+def test_processes_that_log_at_once_lose_nothing(tmp_path: Path) -> None:
+    """ANS-1: an append looks where the log ends and writes there, and nobody comes between."""
+    tasks = [(str(tmp_path), OUTCOMES_EACH * one) for one in range(RECORDERS)]
+    with multiprocessing.get_context("spawn").Pool(RECORDERS) as pool:
+        pool.map(_recording, tasks)
+    store = FolderStore(tmp_path)
+    logged = {one.outcome for one in steps.read_log(store)}
+    assert len(logged) == len(steps.read_log(store)) == RECORDERS * OUTCOMES_EACH
+    assert refresh(store) is Way.FULL_REBUILD
+    manifest = steps.read_manifest(store)
+    assert manifest is not None
+    assert manifest.statistics == fold(range(RECORDERS * OUTCOMES_EACH))
+
+
 def _refreshing(folder: str) -> int:
     """Refresh again and again beside others; return how often it was superseded."""
     return sum(refresh(FolderStore(Path(folder))) is None for _ in range(OUTCOMES_EACH))

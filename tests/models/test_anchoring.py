@@ -67,7 +67,9 @@ FULL = Refresh(now=0, mode=Mode.FULL)
 AUTO = Refresh(now=0)
 DELTA = Refresh(now=0, mode=Mode.DELTA)
 GATE, PIN = GateId("g"), PinId("p")
-CLOSE = CloseGate(gate=GATE, candidate="c", result="100/100/0", promoted=True)
+CLOSE = CloseGate(
+    gate=GATE, snapshot=SnapshotId(1), candidate="c", result="100/100/0", promoted=True
+)
 ONE, TWO, THREE = (recording([number]) for number in (1, 2, 3))
 
 
@@ -430,7 +432,8 @@ def test_an_audit_names_what_drifted_and_nothing_of_other_epochs() -> None:
 
 def test_a_gate_goes_by_its_snapshot_while_others_publish() -> None:
     """ANC-21, ANC-22."""
-    state, outcomes = taken(ONE, AUTO, TWO, open_gate(), THREE, FULL, Collect(now=0), CLOSE)
+    close = replace(CLOSE, snapshot=SnapshotId(2))
+    state, outcomes = taken(ONE, AUTO, TWO, open_gate(), THREE, FULL, Collect(now=0), close)
     assert outcomes[3] == GateOpened(
         snapshot=SnapshotId(2), way=Way.DELTA_MERGE, reason=Reason.LIVE_DELTA
     )
@@ -442,6 +445,15 @@ def test_a_gate_goes_by_its_snapshot_while_others_publish() -> None:
         ),
     )
     assert (state.current, state.pins) == (3, ())
+
+
+def test_a_run_that_lost_its_pin_has_no_verdict_by_that_of_another_run() -> None:
+    """ANC-22: its lease was over, and somebody else opened a gate of its name."""
+    mine = replace(open_gate(), expires=5)
+    later = (Collect(now=5, keep=9), ONE, FULL, open_gate(6), CLOSE)
+    assert last(FULL, mine, *later) == Refused(reason=Refusal.NOT_PINNED)
+    theirs = replace(CLOSE, snapshot=SnapshotId(2))
+    assert last(FULL, mine, *later, theirs) == GateClosed(snapshot=SnapshotId(2))
 
 
 def test_a_gate_leaves_log_and_epoch() -> None:

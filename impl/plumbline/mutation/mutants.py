@@ -77,9 +77,10 @@ PARTS: Mapping[str, tuple[Part, ...]] = {
         Part("plumbline.replay_log"),
         Part("plumbline.snapshots"),
         Part("plumbline.pins"),
+        Part("plumbline.misfortunes"),
         Part(SCHEMA, frozenset({"ANCHORING"})),
     ),
-    "anchoring_steps": (Part("plumbline.anchoring_steps"),),
+    "anchoring_steps": (Part("plumbline.anchoring_steps", without=frozenset({"FolderStore"})),),
 }
 """What is judged on which machine; what all of them stand on, on the uppermost."""
 FELT_ELSEWHERE: Mapping[str, str] = {

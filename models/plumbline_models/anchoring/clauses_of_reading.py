@@ -117,8 +117,8 @@ def _about_readers() -> Clauses:
         StepClause(
             id="ANC-22",
             title="judged",
-            sentence="A verdict MUST name the snapshot that was pinned for its gate, with what the"
-            " gate said of the candidate, and the pin MUST go.",
+            sentence="A verdict MUST name the snapshot that its gate went by, which is pinned for"
+            " it still, with what the gate said of the candidate, and the pin MUST go.",
             events=(CloseGate,),
             outcomes=(GateClosed,),
             breaks=_judged,
@@ -349,6 +349,8 @@ def _judged(before: State, event: Event, outcome: Outcome, after: State) -> Witn
         result=event.result,
         promoted=event.promoted,
     )
+    if pin.snapshot != event.snapshot:
+        return _witness(row, f"went by {event.snapshot}, pinned is {pin.snapshot}", "pins")
     if right not in after.verdicts or outcome.snapshot != pin.snapshot:
         return _witness(row, f"its verdict is not about snapshot {pin.snapshot}", "verdicts")
     return None

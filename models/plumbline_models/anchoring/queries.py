@@ -141,7 +141,7 @@ def sight(state: State, event: Refresh | OpenGate) -> Sight:
     """Return what a refresh sees of the log, of the current snapshot and of the live delta."""
     at, live, end = current_of(state), state.live, end_of(state)
     if at is None:
-        return Sight(snapshot=bool(state.snapshots), manifest=False)
+        return Sight(snapshot=state.issued > 0, manifest=False)
     seen = Sight(
         snapshot=True,
         live=live is not None,

@@ -224,7 +224,11 @@ def _gates(state: State, scope: Scope) -> Iterator[Event]:
     """Yield openings and closings; none opens where no further snapshot may be published."""
     for number in range(1, scope.gates + 1):
         gate = GateId(f"g{number}")
-        yield CloseGate(gate=gate, candidate="c1", result="100/100/0", promoted=True)
+        pin = pin_of(state, PinId(gate))
+        for snapshot in (SnapshotId(1), *(() if pin is None else (pin.snapshot,))):
+            yield CloseGate(
+                gate=gate, snapshot=snapshot, candidate="c1", result="100/100/0", promoted=True
+            )
         if state.issued >= scope.snapshots:
             continue
         asked = product(
@@ -282,6 +286,7 @@ def choices(state: State) -> Choices:
                 "drafts": tuple(_drafts(state, snapshot)),
                 "snapshot": (snapshot,),
                 "snapshot:Pin": (snapshot, None),
+                "snapshot:CloseGate": tuple(one.snapshot for one in state.pins) or (snapshot,),
             }
             for snapshot in groups
         )

@@ -442,7 +442,7 @@ def _close_gate(state: State, event: CloseGate) -> tuple[State, Outcome]:
     if any(one.gate == event.gate for one in state.verdicts):
         return _refused(state, Refusal.GATE_EXISTS)
     pin = queries.pin_of(state, PinId(event.gate))
-    if pin is None or not pin.gate:
+    if pin is None or not pin.gate or pin.snapshot != event.snapshot:
         return _refused(state, Refusal.NOT_PINNED)
     verdict = Verdict(
         gate=event.gate,

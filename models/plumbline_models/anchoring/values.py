@@ -306,6 +306,8 @@ class CloseGate(
     """Record what a gate's run came to, and unpin its snapshot."""
 
     gate: GateField
+    snapshot: SnapshotField
+    """The one that it went by."""
     candidate: _Text
     result: _Text
     promoted: bool
