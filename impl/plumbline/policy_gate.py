@@ -181,21 +181,22 @@ def _opening(run: Run) -> Callable[[int], OpenGate]:
 
 def _refuse_what_no_verdict_can_hold(run: Run) -> None:
     """Raise ``UnusableInput`` before anything is opened that could not be closed."""
-    begun = GateOpened(
-        snapshot=SnapshotId(1), way=Way.REUSED_SNAPSHOT, reason=Reason.WITHIN_REUSE_WINDOW
-    )
-    refuse_odd(_closing(run, begun, Judgement(promoted=False))(0))
+    refuse_odd(_verdict(run, SnapshotId(1), Judgement(promoted=False)))
 
 
 def _closing(run: Run, begun: GateOpened, judgement: Judgement) -> Callable[[int], CloseGate]:
-    event = CloseGate(
+    event = _verdict(run, begun.snapshot, judgement)
+    return lambda _now: event
+
+
+def _verdict(run: Run, snapshot: SnapshotId, judgement: Judgement) -> CloseGate:
+    return CloseGate(
         gate=GateId(run.gate),
-        snapshot=begun.snapshot,
+        snapshot=snapshot,
         candidate=run.candidate,
         result=judgement.result,
         promoted=judgement.promoted,
     )
-    return lambda _now: event
 
 
 def _begin(db: apsw.Connection, run: Run, envelope: Envelope) -> GateOpened | GateReport | Refusing:

@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -32,6 +34,7 @@ from plumbline_models.anchoring import (
     OpenGate,
     Outcome,
     OutcomeId,
+    Refresh,
     Refusal,
     SnapshotId,
     State,
@@ -1258,6 +1261,83 @@ def test_a_run_that_was_killed_can_be_judged_by_the_same_request(run: Runs, data
     assert run(*words, *python("pass")).code == 0
 
 
+def test_a_request_with_another_candidate_is_not_answered_with_the_verdict_on_the_first(
+    run: Runs, database: Path
+) -> None:
+    words = ("gate", database, "g1", "--owner", "judge", "--request", "r1")
+    assert run(*words, "--candidate", "good", *python("print('1/1/1')")).code == 0
+    ran = run(*words, "--candidate", "bad", *python("raise SystemExit(4)"))
+    assert (ran.code, ran.out) == (2, "")
+    assert observed(database).verdicts[0].candidate == "good"
+
+
+def test_a_candidate_that_no_verdict_can_hold_is_refused_before_anything_runs(
+    run: Runs, database: Path, tmp_path: Path
+) -> None:
+    ran = run(
+        "gate",
+        database,
+        "g1",
+        "--owner",
+        "judge",
+        "--candidate",
+        "x" * 300,
+        *python(f"open({str(tmp_path / 'ran')!r}, 'w')"),
+    )
+    assert ran.code == 2
+    assert not (tmp_path / "ran").exists()
+    assert observed(database).pins == ()
+
+
+def test_a_run_that_lost_its_lease_takes_no_pin_of_another_run(
+    database: Path,
+) -> None:
+    """ANC-22: neither with a verdict nor without one."""
+    for raises in (False, True):
+        name = f"g{raises}"
+        mine = Run(gate=name, owner="A", candidate="a", lease=policy_snapshot.Lease(seconds=1))
+        theirs = Run(gate=name, owner="B", candidate="b")
+
+        def meanwhile(snapshot: int, folder: Path | None, other: Run = theirs) -> Judgement:
+            del snapshot, folder
+            far = Envelope(now=2**40)
+            policy_snapshot.collect(database, envelope=far, keep=99)
+            with policy_snapshot.opened(database) as db:
+                policy_snapshot.ask(db, full, far)
+                policy_snapshot.ask(db, opening_of(other), far)
+            if other.gate == "gTrue":
+                raise CouldNotFinish("killed")
+            return Judgement(promoted=True)
+
+        if raises:
+            with pytest.raises(CouldNotFinish, match="killed"):
+                policy_gate.judge(database, mine, meanwhile)
+        else:
+            found = policy_gate.judge(database, mine, meanwhile)
+            assert isinstance(found, Refusing)
+        assert [one.owner for one in observed(database).pins if one.id == name] == ["B"]
+    assert observed(database).verdicts == ()
+
+
+def full(now: int) -> Refresh:
+    return Refresh(now=now, mode=Mode.FULL)
+
+
+def opening_of(run: Run) -> Callable[[int], OpenGate]:
+    return lambda now: OpenGate(gate=GateId(run.gate), owner=run.owner, now=now)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_gate_that_is_told_to_end_ends_its_command_and_lets_its_snapshot_go(
+    run: Runs, database: Path, number: signal.Signals
+) -> None:
+    ends = f"import os, time; os.kill({os.getpid()}, {int(number)}); time.sleep(60)"
+    ran = run("gate", database, "g1", *JUDGED, *python(ends))
+    assert ran.code == 4
+    assert f"the run was ended by {number.name}" in ran.err
+    assert (observed(database).pins, observed(database).verdicts) == ((), ())
+
+
 def failing_after(monkeypatch: pytest.MonkeyPatch, name: str, errors: Iterator[Exception]) -> None:
     def failing(*_args: object, **_named: object) -> None:
         raise next(errors)
@@ -1268,7 +1348,7 @@ def failing_after(monkeypatch: pytest.MonkeyPatch, name: str, errors: Iterator[E
 def test_a_pin_that_cannot_be_let_go_is_said(
     run: Runs, database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    failing_after(monkeypatch, "unpin", iter([CouldNotFinish("busy")]))
+    failing_after(monkeypatch, "_let_go", iter([CouldNotFinish("busy")]))
     ran = run("gate", database, "g1", *JUDGED, "--", "./none")
     assert ran.code == 4
     assert "its snapshot is still pinned (busy); let it go with" in ran.err
