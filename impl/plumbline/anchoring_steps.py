@@ -10,7 +10,7 @@ which a process that is killed lets go.
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Protocol
@@ -118,7 +118,7 @@ class FolderStore:
             SYSTEM.sync_folder(self.folder)
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> Generator[None]:
         """Hold a lock that the system lets go with the process. Raises ``OSError``."""
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
         with os.fdopen(os.open(self.folder / LOCK, flags, 0o644), "r+b") as file:
