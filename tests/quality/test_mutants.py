@@ -78,7 +78,7 @@ def test_every_mutant_has_a_name_of_its_own_and_compiles(machine: str) -> None:
         assert text != one.source.text
         compile(text, one.id, "exec")
     tables = {"table" for part in making.PARTS[machine] if part.module == making.SCHEMA}
-    queries = {"sql"} if machine != "anchoring_steps" else set()
+    queries: set[str] = {"sql"} if machine != "anchoring_steps" else set()
     assert {one.change.operator.split(" ")[0] for one in made} == {"python", *queries, *tables}
 
 
