@@ -68,7 +68,7 @@ def test_a_healthy_database_holds(run: Run, healthy: Path) -> None:
     assert ran.code == 0
     assert "holds: compaction and anchoring, version" in ran.out
     assert "0 of 41 clauses broken" in ran.out
-    assert "6 parts; the largest is c, " in ran.out
+    assert "7 parts; the largest is c, " in ran.out
     assert "not applicable: CMP-5, " in ran.out
     assert "it is about steps; a stored state has no history" in ran.out
 
