@@ -581,6 +581,7 @@ def _small_anchoring_scopes() -> tuple[anchoring.Scope, ...]:
         aging,
         gates,
         deep,
+        replace(deep, keys=1),
         replace(drift, snapshots=2, gates=0),
         epochs,
         replace(once, refusals=False),
