@@ -151,6 +151,7 @@ def _state(db: apsw.Connection, log: tuple[Logged, ...], gone: tuple[Known, ...]
         snapshots=tuple(_snapshots(db)),
         current=_snapshot_id(manifest.current),
         issued=SnapshotId(manifest.issued),
+        reused=manifest.reused,
         live=_live(db),
         pins=tuple(_pins(db)),
         verdicts=tuple(_verdicts(db)),

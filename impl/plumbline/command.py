@@ -422,25 +422,43 @@ def guarded(command: Callable[..., object], args: list[str] | None = None) -> in
         command(args=args, prog_name="plumbline", standalone_mode=False)
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else HOLDS
-    except click.exceptions.Exit as ended:
-        return ended.exit_code
-    except click.ClickException as error:
-        error.show()
-        return UNUSABLE
-    except (click.Abort, KeyboardInterrupt):
-        return _say("interrupted", INTERRUPTED)
-    except (UnusableInput, RequestReused) as error:
-        return _say(str(error), UNUSABLE)
-    except UnicodeEncodeError as error:
-        shown = repr(error.object)[:80]
-        return _say(f"{shown} is not Unicode text; rename the file, or link to it", UNUSABLE)
-    except CouldNotFinish as error:
-        return _say(str(error), UNFINISHED)
-    except BrokenPipeError:
-        return INTERRUPTED
-    except Exception as error:  # noqa: BLE001 - the last resort: an exit code and not a traceback
-        return _stopped(error)
+    except BaseException as error:  # noqa: BLE001 - the last resort: an exit code and no traceback
+        _say_notes(error)
+        return _ended(error)
     return HOLDS
+
+
+def _say_notes(error: BaseException) -> None:
+    """Say what is known of work that was broken off; click puts its own error before ours."""
+    for one in (error.__cause__, error):
+        notes: list[str] = getattr(one, "__notes__", [])
+        for note in notes:
+            sys.stderr.write(f"plumbline: {note}\n")
+
+
+def _ended(error: BaseException) -> int:
+    """Say why a command ended, and return its exit code."""
+    match error:
+        case click.exceptions.Exit():
+            return error.exit_code
+        case click.ClickException():
+            error.show()
+            return UNUSABLE
+        case click.Abort() | KeyboardInterrupt():
+            return _say("interrupted", INTERRUPTED)
+        case UnusableInput() | RequestReused():
+            return _say(str(error), UNUSABLE)
+        case UnicodeEncodeError():
+            shown = repr(error.object)[:80]
+            return _say(f"{shown} is not Unicode text; rename the file, or link to it", UNUSABLE)
+        case CouldNotFinish():
+            return _say(str(error), UNFINISHED)
+        case BrokenPipeError():
+            return INTERRUPTED
+        case Exception():
+            return _stopped(error)
+        case _:
+            raise error
 
 
 def _stopped(error: Exception) -> int:

@@ -128,13 +128,7 @@ def _judged(
     from plumbline.policy_gate import GateCommand, judge
 
     by = GateCommand(command, sys.stderr if json else sys.stdout)
-    try:
-        return judge(database, asked, by, export=export, envelope=envelope)
-    except BaseException as error:
-        notes: list[str] = getattr(error, "__notes__", [])
-        for note in notes:
-            sys.stderr.write(f"plumbline: {note}\n")
-        raise
+    return judge(database, asked, by, export=export, envelope=envelope)
 
 
 def _code(found: "GateReport | Refusing") -> int:

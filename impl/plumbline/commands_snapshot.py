@@ -168,13 +168,20 @@ def status(
 def audit(database: Path, *, json: bool) -> None:
     """Count the log once more and compare; change nothing.
 
-    A refresh with --drift publishes what the log makes in the place of what is wrong.
+    A refresh with --drift publishes what the log makes in the place of what is wrong. The exit code
+    is 1 while the live delta is wrong, or a snapshot that nothing superseded or that a pin holds.
     """
     from plumbline.command import BROKEN, HOLDS
+    from plumbline.screen import write_json
+    from plumbline.screen_snapshot import show_audit
     from plumbline.snapshot_status import audit as recount
 
     found = recount(database)
-    end(found, json=json, codes=(HOLDS if found.holds else BROKEN, BROKEN))
+    if json:
+        write_json(found)
+    else:
+        show_audit(found)
+    sys.exit(HOLDS if found.holds else BROKEN)
 
 
 @snapshot.command()

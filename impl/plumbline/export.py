@@ -28,7 +28,7 @@ from msgspec import Struct
 
 from plumbline.database import snapshot as one_state
 from plumbline.replay_log import manifest_of
-from plumbline.snapshot_reading import live_of, reading_log, whole
+from plumbline.snapshot_reading import live_of, read_log, whole
 from plumbline_models.anchoring import Live, SnapshotId
 from plumbline_spec.atomic import SYSTEM, Files, write_atomically
 from plumbline_spec.codec import canonical
@@ -93,18 +93,15 @@ def export(
     changes. Raises ``UnusableInput`` for what is no Plumbline database, for a snapshot that is not
     stored and for a folder of its name with other content; ``CouldNotFinish`` and ``OSError``.
     """
+
+    def found(db: apsw.Connection) -> Publication:
+        return publication(db, snapshot)
+
     if not directory.is_dir():
-        _refuse_what_cannot_be_read(database)
+        # No folder is made for what cannot be exported.
+        read_log(database, found)
     with alone_in(directory, files):
-        with reading_log(database) as db:
-            found = publication(db, snapshot)
-        return publish(directory, found, files)
-
-
-def _refuse_what_cannot_be_read(database: Path) -> None:
-    """Raise ``UnusableInput`` before a folder is made for a database that is none."""
-    with reading_log(database):
-        pass
+        return publish(directory, read_log(database, found), files)
 
 
 def export_from(

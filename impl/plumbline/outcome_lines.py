@@ -2,20 +2,20 @@
 
 Theory of operation. A line is an object with the fields of ``OutcomeFields``; blank lines are
 skipped. It goes through ``plumbline_spec.strict`` first, so that two equal keys, NaN and half a
-surrogate pair are not read as something else, and then through the types of anchoring. Rewards are
-whole numbers of micro-units: a float or a truth value is no reward, however close it is to one.
-What cannot be read is an error with its line; what can be read and may not be logged is for the
-machine to say.
+surrogate pair are not read as something else, and then through the types of anchoring. What cannot
+be read is an error with its line; what can be read and may not be logged is rejected, and is for
+the machine to say. Only a reward that no event can hold is rejected here: rewards are whole numbers
+of micro-units, and a fraction, a text or a truth value is none, however close it is to one.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Annotated, BinaryIO, Final
+from typing import Annotated, Any, BinaryIO, Final
 
 import msgspec
 from msgspec import Meta, Struct
 
 from plumbline.damaged import MOST
-from plumbline_models.anchoring import Draft, Key, Source
+from plumbline_models.anchoring import Draft, Key, OutcomeId, Source
 from plumbline_models.anchoring.values import OutcomeField, SnapshotField
 from plumbline_spec.errors import UnusableInput
 from plumbline_spec.strict import JsonValue, UnreadableJson, read
@@ -27,7 +27,6 @@ BATCH_BYTES: Final = 4 * 1024 * 1024
 
 _BLANK: Final = b" \t\r"
 _Text = Annotated[str, Meta(max_length=256)]
-_Handed = Annotated[int, Meta(ge=-MOST, le=MOST)]
 _FORM: Final = (
     'a line is {"outcome": id, "family": text, "reward": whole micro-units}, with "plan", "mode",'
     ' "source" (live, backfill or gate) and "under" (a snapshot) if they apply'
@@ -41,8 +40,8 @@ class OutcomeFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     family: _Text
     plan: _Text = ""
     mode: _Text = ""
-    reward: _Handed
-    """In micro-units; one that is out of range is read, and the machine rejects it."""
+    reward: Any
+    """In micro-units; what is none is read, and rejected."""
     source: Source = Source.LIVE
     under: SnapshotField | None = None
     """The snapshot that the decision was made under; None for none."""
@@ -53,7 +52,9 @@ class Handed(Struct, frozen=True, kw_only=True):
 
     line: int
     """Counted from 1."""
-    draft: Draft
+    outcome: OutcomeId
+    draft: Draft | None
+    """None when its reward is none that an event can hold."""
     size: int
     """Of its line, in bytes."""
 
@@ -81,7 +82,9 @@ def outcomes(file: str, stream: BinaryIO) -> Iterator[Handed]:
     for number, line in enumerate(iter(lambda: stream.readline(most), b""), start=1):
         body = line.removesuffix(b"\n").removesuffix(b"\r")
         if body.strip(_BLANK):
-            yield Handed(line=number, draft=_draft(file, number, body), size=len(line))
+            fields = _fields(file, number, body)
+            draft = _draft(fields)
+            yield Handed(line=number, outcome=fields.outcome, draft=draft, size=len(line))
 
 
 def batches(handed: Iterable[Handed], most: int) -> Iterator[list[Handed]]:
@@ -97,12 +100,14 @@ def batches(handed: Iterable[Handed], most: int) -> Iterator[list[Handed]]:
         yield batch
 
 
-def _draft(file: str, number: int, body: bytes) -> Draft:
-    fields = _fields(file, number, body)
+def _draft(fields: OutcomeFields) -> Draft | None:
+    reward: JsonValue = fields.reward
+    if not isinstance(reward, int) or isinstance(reward, bool) or abs(reward) > MOST:
+        return None
     return Draft(
         outcome=fields.outcome,
         key=Key(family=fields.family, plan=fields.plan, mode=fields.mode),
-        reward=fields.reward,
+        reward=reward,
         source=fields.source,
         under=fields.under,
     )
@@ -118,25 +123,7 @@ def _fields(file: str, number: int, body: bytes) -> OutcomeFields:
         raise UnreadableOutcome(file, number, f"{error.what}{place}") from None
     if not isinstance(value, dict):
         raise UnreadableOutcome(file, number, "it is JSON, and no object")
-    _refuse_what_is_no_reward(file, number, value.get("reward"))
     try:
         return msgspec.convert(value, OutcomeFields)
     except msgspec.ValidationError as error:
         raise UnreadableOutcome(file, number, str(error)) from None
-
-
-def _refuse_what_is_no_reward(file: str, number: int, reward: JsonValue) -> None:
-    if isinstance(reward, bool):
-        raise UnreadableOutcome(
-            file,
-            number,
-            f"the reward is {str(reward).lower()}, which is no number",
-            "give whole micro-units, such as 1000000 for a success and 0 for a failure",
-        )
-    if isinstance(reward, float):
-        raise UnreadableOutcome(
-            file,
-            number,
-            f"the reward {reward!r} is written as a fraction, which is not exact",
-            "give whole micro-units: 500000 for a half",
-        )

@@ -19,7 +19,7 @@ from plumbline.outcome_lines import Handed, UnreadableOutcome, batches, outcomes
 from plumbline.policy_snapshot import ONCE, Envelope, ask, opened
 from plumbline.replay_log import end_of, manifest_of
 from plumbline.snapshot_reasons import REFUSED
-from plumbline_models.anchoring import OutcomeId, Placed, Record, Recorded
+from plumbline_models.anchoring import Answer, OutcomeId, Placed, Record, Recorded
 from plumbline_spec.errors import CouldNotFinish, UnusableInput
 
 BATCH: Final = 1_000
@@ -27,6 +27,11 @@ BATCH: Final = 1_000
 SURVEYED: Final = 10_000
 """Lines of a survey between two words about it."""
 STREAM: Final = "standard input"
+NO_REWARD: Final = "reward_not_whole"
+NO_REWARD_BECAUSE: Final = (
+    "a reward is a whole number of micro-units from -1,000,000 to 1,000,000, such as 500000 for a"
+    " half"
+)
 
 Told = Callable[[str], None]
 """Called with what was done so far."""
@@ -76,34 +81,53 @@ class _Counts:
         self.repeated_lines: list[RepeatedLine] = []
         self.rejected_lines: list[RejectedLine] = []
 
-    def add(self, batch: list[Handed], outcome: Recorded) -> None:
-        """Count a batch."""
-        for handed, answer in zip(batch, outcome.answers, strict=True):
-            name = handed.draft.outcome
-            if not isinstance(answer, Placed):
-                self.rejected += 1
-                if self.keep is None or len(self.rejected_lines) < self.keep:
-                    reason, because = answer.reason.value, REFUSED[answer.reason]
-                    self.rejected_lines.append(
-                        RejectedLine(line=handed.line, outcome=name, reason=reason, because=because)
-                    )
-            elif answer.repeated:
-                self.repeated += 1
-                if self.keep is None or len(self.repeated_lines) < self.keep:
-                    self.repeated_lines.append(
-                        RepeatedLine(line=handed.line, outcome=name, position=answer.position)
-                    )
+    def add(self, batch: list[Handed], answers: Iterable[Answer]) -> None:
+        """Count a batch, given the answers to those of it that are drafts."""
+        answer = iter(answers)
+        for handed in batch:
+            if handed.draft is None:
+                self._reject(handed, NO_REWARD, NO_REWARD_BECAUSE)
             else:
-                self.new += 1
+                self._add(handed, next(answer))
         self.lines += len(batch)
         self.batches += 1
         self.last_line = batch[-1].line
 
+    def _add(self, handed: Handed, answer: Answer) -> None:
+        if not isinstance(answer, Placed):
+            self._reject(handed, answer.reason.value, REFUSED[answer.reason])
+        elif answer.repeated:
+            self.repeated += 1
+            if self.keep is None or len(self.repeated_lines) < self.keep:
+                self.repeated_lines.append(
+                    RepeatedLine(line=handed.line, outcome=handed.outcome, position=answer.position)
+                )
+        else:
+            self.new += 1
+
+    def _reject(self, handed: Handed, reason: str, because: str) -> None:
+        self.rejected += 1
+        if self.keep is None or len(self.rejected_lines) < self.keep:
+            self.rejected_lines.append(
+                RejectedLine(
+                    line=handed.line, outcome=handed.outcome, reason=reason, because=because
+                )
+            )
+
+    def told(self) -> str:
+        """Return what was done so far, in a line."""
+        return (
+            f"{_outcomes(self.lines)}: {self.new:,} new, {self.repeated:,} repeated,"
+            f" {self.rejected:,} rejected"
+        )
+
     def __str__(self) -> str:
         if not self.lines:
             return "nothing was recorded"
-        said = f"{_outcomes(self.lines)} up to line {self.last_line:,} recorded and nothing behind"
-        return f"{said}; what is recorded is answered as repeated when it is run again"
+        return (
+            f"up to line {self.last_line:,} and not further, {self.told()}; what is recorded is"
+            " answered as repeated when it is run again"
+        )
 
 
 def _outcomes(number: int) -> str:
@@ -136,12 +160,15 @@ def record(
             with opened(database, create=True) as db:
                 for piece in chain(first, pieces):
                     _take(db, piece, envelope, counts)
-                    told(f"{_outcomes(counts.lines)} recorded")
+                    told(counts.told())
                 end, _ = end_of(db, manifest_of(db))
     except UnreadableOutcome as error:
         raise UnusableInput(f"{error}\n{counts}") from error
     except CouldNotFinish as error:
         raise CouldNotFinish(f"{error}\n{counts}") from error
+    except KeyboardInterrupt as error:
+        error.add_note(str(counts))
+        raise
     return RecordReport(
         database=str(database),
         file=name,
@@ -191,7 +218,10 @@ def _first(pieces: Iterator[list[Handed]]) -> Iterable[list[Handed]]:
 
 
 def _take(db: apsw.Connection, piece: list[Handed], envelope: Envelope, counts: _Counts) -> None:
-    event = Record(drafts=tuple(one.draft for one in piece))
+    event = Record(drafts=tuple(one.draft for one in piece if one.draft is not None))
+    if not event.drafts:
+        counts.add(piece, ())
+        return
     outcome = ask(db, lambda _now: event, envelope.of(str(counts.batches + 1)))
     assert isinstance(outcome, Recorded), outcome
-    counts.add(piece, outcome)
+    counts.add(piece, outcome.answers)

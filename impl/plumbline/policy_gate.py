@@ -12,10 +12,13 @@ import re
 import signal
 import subprocess
 import threading
+import time
+from codecs import getincrementaldecoder
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Final, TextIO
+from selectors import EVENT_READ, DefaultSelector
+from typing import Final, TextIO
 
 import apsw
 from msgspec import Struct
@@ -59,7 +62,9 @@ RESULT: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?(?:/[0-9]+(?:\.[0-9]+)?){2}", re
 """Three numbers, such as ``100/100/0``."""
 MAX_RESULT: Final = 256
 READ_BYTES: Final = 64 * 1024
-"""The most of a command's line that is read at once."""
+"""The most of a command's output that is read at once."""
+POLL_SECONDS: Final = 0.05
+"""Between two looks whether a command has ended whose output something else holds open."""
 ENDING: Final = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
@@ -288,7 +293,8 @@ class GateCommand:
     """A judge that runs a command and promotes the candidate if it exits with 0.
 
     The result is the last line of its output that is three numbers with slashes between them. What
-    it writes is passed on to ``out`` as it comes.
+    it writes is passed on to ``out`` as it comes, until it has ended; what it started and left
+    running is not waited for.
     """
 
     def __init__(self, words: tuple[str, ...], out: TextIO) -> None:
@@ -313,8 +319,7 @@ class GateCommand:
             why = error.strerror if isinstance(error, OSError) else str(error)
             raise NotJudged(f"the command {self.words[0]!r} cannot be run ({why})") from error
         try:
-            assert process.stdout is not None
-            result = self._followed(process.stdout)
+            result = self._followed(process)
             code = process.wait()
         except BaseException:
             _end(process)
@@ -326,17 +331,60 @@ class GateCommand:
             raise NotJudged(f"the command {self.words[0]!r} was ended by {_signal(-code)}")
         return Judgement(promoted=code == 0, result=result, exit_code=code)
 
-    def _followed(self, output: IO[bytes]) -> str:
+    def _followed(self, process: subprocess.Popen[bytes]) -> str:
         """Pass on what a command writes; return the last line that is a result."""
-        result, begins = "", True
-        for piece in iter(lambda: output.readline(READ_BYTES), b""):
-            self.out.write(piece.decode("utf-8", "backslashreplace"))
+        assert process.stdout is not None
+        results, decoder = _Results(), getincrementaldecoder("utf-8")("backslashreplace")
+        for piece in _pieces(process, process.stdout.fileno()):
+            self.out.write(decoder.decode(piece))
             self.out.flush()
-            line = piece.decode("utf-8", "replace").strip()
-            if begins and len(line) <= MAX_RESULT and RESULT.fullmatch(line):
-                result = line
-            begins = piece.endswith(b"\n")
-        return result
+            results.read(piece)
+        self.out.write(decoder.decode(b"", final=True))
+        self.out.flush()
+        return results.last()
+
+
+def _pieces(process: subprocess.Popen[bytes], output: int) -> Generator[bytes]:
+    """Yield what a command writes until it has ended, whoever else holds its output open."""
+    patience: float | None = None
+    with DefaultSelector() as ready:
+        ready.register(output, EVENT_READ)
+        while patience is None or time.monotonic() < patience:
+            over = process.poll() is not None
+            if over and patience is None:
+                patience = time.monotonic() + GRACE_SECONDS
+            if ready.select(0 if over else POLL_SECONDS):
+                piece = os.read(output, READ_BYTES)
+                if not piece:
+                    return
+                yield piece
+            elif over:
+                return
+
+
+class _Results:
+    """Finds the last line that is three numbers in what comes piece by piece."""
+
+    def __init__(self) -> None:
+        self._line, self._result = b"", ""
+
+    def read(self, piece: bytes) -> None:
+        """Read on."""
+        *lines, behind = piece.split(b"\n")
+        for line in lines:
+            self._look(self._line + line)
+            self._line = b""
+        self._line = (self._line + behind)[: MAX_RESULT + 1]
+
+    def last(self) -> str:
+        """Return the last result; "" when there was none."""
+        self._look(self._line)
+        return self._result
+
+    def _look(self, line: bytes) -> None:
+        if len(line) <= MAX_RESULT:
+            said = line.decode("utf-8", "replace").strip()
+            self._result = said if RESULT.fullmatch(said) else self._result
 
 
 @contextmanager

@@ -27,8 +27,15 @@ LOGS = ("-wal", "-journal")
 SCRATCH = ("/var/tmp", "/dev/shm")  # noqa: S108 - a private folder is made in one of them
 PREFIX = "plumbline-reading-"
 
+WAIT_MS = 5_000
+"""For whoever holds the database, where it is read beside writers."""
+
 Signature = tuple[tuple[int, int, int] | None, ...]
 """Inode, size and time of change of a file and of its logs; None for one that is not there."""
+
+
+class WrittenMeanwhile(CouldNotFinish):
+    """A writer changed the database while it was read."""
 
 
 @contextmanager
@@ -39,8 +46,7 @@ def reading(
 
     A database with a log is copied into a folder below ``scratch``, which is the system's temporary
     folder unless given, and never the folder of the database. Raises ``UnusableInput`` for what is
-    no Plumbline database or a newer one, and ``CouldNotFinish`` when a writer changed the file
-    meanwhile.
+    no Plumbline database or a newer one, and ``WrittenMeanwhile`` when a writer changed the file.
     """
     file = _real(path)
     before = _signature(file)
@@ -59,6 +65,19 @@ def reading(
         _unchanged(path, file, before)
         raise
     _unchanged(path, file, before)
+
+
+@contextmanager
+def reading_beside_writers(
+    path: Path, *, newest: int = len(MIGRATIONS)
+) -> Generator[apsw.Connection]:
+    """Open a Plumbline database that others write, and read one state of it in one transaction.
+
+    SQLite notes the reader in what stands beside the database; the database is not changed. Raises
+    ``UnusableInput`` as ``reading``, and ``apsw.BusyError`` when a writer would not let it in.
+    """
+    file, flags = str(_real(path)), apsw.SQLITE_OPEN_READWRITE
+    yield from _opened(path, newest, file, flags, "BEGIN DEFERRED")
 
 
 def _real(path: Path) -> Path:
@@ -91,9 +110,9 @@ def _stamp(file: Path) -> tuple[int, int, int] | None:
 
 
 def _unchanged(path: Path, file: Path, before: Signature) -> None:
-    """Raise ``CouldNotFinish`` when the database or its log is not what it was."""
+    """Raise ``WrittenMeanwhile`` when the database or its log is not what it was."""
     if _signature(file) != before:
-        raise CouldNotFinish(
+        raise WrittenMeanwhile(
             f"{path} was written while it was read; nothing that was found is reliable: "
             "try again, or read a copy"
         )
@@ -127,17 +146,21 @@ def _elsewhere(file: Path, scratch: Path | None) -> Path:
     )
 
 
-def _opened(path: Path, newest: int, name: str, flags: int) -> Iterable[apsw.Connection]:
+def _opened(
+    path: Path, newest: int, name: str, flags: int, first: str = ""
+) -> Iterable[apsw.Connection]:
     try:
         db = apsw.Connection(name, flags=flags)
     except apsw.CantOpenError as error:
         raise UnusableInput(f"{path} cannot be opened ({error})") from error
     try:
+        db.set_busy_timeout(WAIT_MS)
         db.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
         db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         db.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
         _recognise(db, path, newest)
         db.pragma("query_only", 1)
+        db.execute(first)
         yield db
     finally:
         db.close()

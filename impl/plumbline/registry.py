@@ -482,6 +482,7 @@ def anchoring_case() -> Case[anchoring.State, anchoring.Event, anchoring.Outcome
             "ci": Scopes(explore=(*usual, wide), descend=usual, diff=apart),
             "nightly": Scopes(explore=(*usual, wide), descend=(*usual, wide), diff=apart),
         },
+        opening=scope(outcomes=9, keys=2, snapshots=9, windows=(FEW_MERGES,), refusals=False),
         vectors_scopes=usual,
         host=lambda: judged(sqlite_anchoring.PROGRAM),
         durable=lambda: judged(sqlite_anchoring.PROGRAM, durable=True),
@@ -500,6 +501,7 @@ def anchoring_case() -> Case[anchoring.State, anchoring.Event, anchoring.Outcome
 AUTO_MODE, DELTA_MODE, FULL_MODE = Mode
 NO_WINDOW = Windows(reuse=0, merges=0, exact=0)
 TWO_MERGES = replace(anchoring.WINDOWS, merges=2)
+FEW_MERGES = replace(anchoring.WINDOWS, merges=5)
 
 
 def _anchoring_scopes() -> tuple[anchoring.Scope, ...]:

@@ -54,19 +54,21 @@ class Manifest(Struct, frozen=True, kw_only=True):
     foundation: int | None
     epoch: int
     issued: int
+    reused: bool
 
 
 def manifest_of(db: apsw.Connection) -> Manifest:
     """Return the manifest."""
-    query = "SELECT current, foundation, epoch, issued FROM manifest"
-    for current, foundation, epoch, issued in every_row(db, query):
+    query = "SELECT current, foundation, epoch, issued, reused FROM manifest"
+    for current, foundation, epoch, issued, reused in every_row(db, query):
         return Manifest(
             current=None if current is None else as_number(current),
             foundation=None if foundation is None else as_number(foundation),
             epoch=as_number(epoch),
             issued=as_number(issued),
+            reused=bool(reused),
         )
-    return Manifest(current=None, foundation=None, epoch=1, issued=0)
+    return Manifest(current=None, foundation=None, epoch=1, issued=0, reused=False)
 
 
 def foundation_of(db: apsw.Connection, manifest: Manifest) -> tuple[int, bytes]:

@@ -246,7 +246,9 @@ CREATE TABLE manifest (
     current    INTEGER REFERENCES snapshots,
     foundation INTEGER REFERENCES snapshots,     -- stands for what was truncated
     epoch      INTEGER NOT NULL DEFAULT 1,
-    issued     INTEGER NOT NULL DEFAULT 0
+    issued     INTEGER NOT NULL DEFAULT 0,
+    reused     INTEGER NOT NULL DEFAULT 0        -- whether the last refresh stayed with current
+        CHECK (reused IN (0, 1))
 ) STRICT;
 INSERT INTO manifest (one) VALUES (1);
 

@@ -13,7 +13,15 @@ from rich.text import Text
 from plumbline.outcome_log import RecordReport
 from plumbline.screen import console, printable
 from plumbline.snapshot_reasons import INELIGIBLE, Refusing
-from plumbline.snapshot_status import KeyStatus, PinStatus, Published, StatusReport
+from plumbline.snapshot_status import (
+    AuditReport,
+    KeyStatus,
+    PinStatus,
+    Published,
+    StatusReport,
+    VerdictStatus,
+)
+from plumbline_models.anchoring import Drift
 
 MAX_LINES: Final = 20
 """Lines that are named of those repeated, and of those rejected."""
@@ -25,6 +33,28 @@ def show_fields(report: Struct) -> None:
     fields: dict[str, object] = msgspec.to_builtins(report)
     for name, value in fields.items():
         out.print(Text(f"{name}: {_said(value)}"), soft_wrap=True)
+
+
+def show_audit(found: AuditReport) -> None:
+    """Show what a recount found, and whom it concerns."""
+    out = console()
+    out.print(f"{_count(found.judged, 'snapshot')} of this epoch recounted", soft_wrap=True)
+    for one in found.drifted:
+        out.print(Text(f"snapshot {one.snapshot} {_drifted(one)}"), soft_wrap=True)
+    if found.live_drifted:
+        out.print("the live delta is not what the log makes of what it covers", soft_wrap=True)
+    if not found.holds:
+        out.print("plumbline snapshot refresh --drift publishes what the log makes", soft_wrap=True)
+    elif not found.drifted:
+        out.print("everything is what the log makes", soft_wrap=True)
+
+
+def _drifted(one: Drift) -> str:
+    by = "by nothing yet" if one.superseded_by is None else f"by snapshot {one.superseded_by}"
+    said = f"is not what the log makes; it is superseded {by}"
+    for who, names in (("judged by", one.gates), ("held by", one.pins)):
+        said += f"; {who} {', '.join(map(printable, names))}" if names else ""
+    return said
 
 
 def show_refusing(found: Refusing) -> None:
@@ -84,6 +114,8 @@ def show_status(found: StatusReport) -> None:
         )
         credit = f"outcomes decided under snapshot {one.published.snapshot_id}"
         out.print(_keys_table(credit, one.credit))
+        if one.verdicts:
+            out.print(_verdicts_table(one.published.snapshot_id, one.verdicts))
 
 
 def _standing(found: StatusReport) -> Iterable[tuple[str, str]]:
@@ -94,6 +126,8 @@ def _standing(found: StatusReport) -> Iterable[tuple[str, str]]:
         yield "current", _described(current)
     if last is not None and (current is None or last.snapshot_id != current.snapshot_id):
         yield "last", _described(last)
+    if found.last_refresh is not None:
+        yield "refreshed", f"{found.last_refresh.mode.value} ({found.last_refresh.reason.value})"
     if current is not None:
         merges, age = _count(current.merges, "merge"), f"{current.exact_age_seconds:,} s"
         yield "exact", f"snapshot {current.exact}, {age} ago, {merges} since"
@@ -137,6 +171,16 @@ def _pins_table(pins: Sequence[PinStatus]) -> Table:
         notes = [note for note, holds in (("a gate's", one.gate), ("over", one.over)) if holds]
         cells = printable(one.pin), str(one.snapshot_id), printable(one.owner), until
         table.add_row(*map(Text, cells), ", ".join(notes))
+    return table
+
+
+def _verdicts_table(snapshot: int, verdicts: Sequence[VerdictStatus]) -> Table:
+    table = Table(
+        "gate", "candidate", "result", "verdict", title=f"verdicts by snapshot {snapshot}"
+    )
+    for one in verdicts:
+        cells = map(printable, (one.gate, one.candidate, one.result))
+        table.add_row(*map(Text, cells), "promoted" if one.promoted else "rejected")
     return table
 
 

@@ -1,9 +1,9 @@
 """What is stored of snapshots, read without a change: what status, audit and export stand on."""
 
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import apsw
 from msgspec.structs import replace
@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from plumbline.anchoring import named
 from plumbline.damaged import Value, as_number, as_text, every_row
 from plumbline.database import version_of
-from plumbline.reading import reading
+from plumbline.reading import WrittenMeanwhile, reading, reading_beside_writers
 from plumbline.replay_log import Counts, as_hex
 from plumbline.schema import ANCHORING, MIGRATIONS
 from plumbline.snapshots import contents, live_contents, live_delta, torn
@@ -22,15 +22,29 @@ from plumbline_spec.errors import CouldNotFinish, UnusableInput
 VERSION: Final = MIGRATIONS.index(ANCHORING) + 1
 """The first version of a database that has a log of outcomes."""
 
+R = TypeVar("R")
+
+
+def read_log(database: Path, asked: Callable[[apsw.Connection], R]) -> R:
+    """Return what is asked of one state of a database that has a log of outcomes.
+
+    No byte of its folder changes. When it is written meanwhile, it is asked once more, as one of
+    those who use it. Raises ``UnusableInput`` for a file that is no Plumbline database or an older
+    one, and ``CouldNotFinish`` when it stayed busy or cannot be read to its end.
+    """
+    try:
+        with _log_of(database, reading(database)) as db:
+            return asked(db)
+    except WrittenMeanwhile:
+        with _log_of(database, reading_beside_writers(database)) as db:
+            return asked(db)
+
 
 @contextmanager
-def reading_log(database: Path) -> Generator[apsw.Connection]:
-    """Open a database that has a log of outcomes; no byte of its folder changes.
-
-    Raises ``UnusableInput`` for a file that is no Plumbline database or an older one, and
-    ``CouldNotFinish`` when it was written meanwhile or cannot be read to its end.
-    """
-    with reading(database) as db:
+def _log_of(
+    database: Path, opening: AbstractContextManager[apsw.Connection]
+) -> Generator[apsw.Connection]:
+    with opening as db:
         try:
             version = version_of(db)
             if version < VERSION:

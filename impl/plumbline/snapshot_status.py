@@ -19,12 +19,13 @@ from plumbline.damaged import MOST, as_number, as_text, every_row
 from plumbline.database import integer
 from plumbline.policy_snapshot import clock
 from plumbline.replay_log import Manifest, end_of, foundation_of, manifest_of
-from plumbline.snapshot_reading import header, headers, reading_log, whole
+from plumbline.snapshot_reading import header, headers, read_log, whole
 from plumbline.snapshots import audit as recount
 from plumbline.snapshots import live_delta, published, sight
 from plumbline_models.anchoring import (
     Credit,
     Credited,
+    Drift,
     Key,
     Refresh,
     Snapshot,
@@ -94,8 +95,8 @@ class LiveStatus(Struct, frozen=True, kw_only=True):
     keys: int
 
 
-class NextRefresh(Struct, frozen=True, kw_only=True):
-    """What a refresh would do now."""
+class RefreshStatus(Struct, frozen=True, kw_only=True):
+    """What a refresh did, or would do now."""
 
     mode: Way
     reason: Reason
@@ -112,6 +113,15 @@ class PinStatus(Struct, frozen=True, kw_only=True):
     over: bool
     """Whether its lease is over, so that it holds nothing."""
     gate: bool
+
+
+class VerdictStatus(Struct, frozen=True, kw_only=True):
+    """What a gate came to that went by a snapshot."""
+
+    gate: str
+    candidate: str
+    result: str
+    promoted: bool
 
 
 class KeyStatus(Struct, frozen=True, kw_only=True):
@@ -132,6 +142,8 @@ class SnapshotStatus(Struct, frozen=True, kw_only=True):
     statistics: tuple[KeyStatus, ...]
     credit: tuple[KeyStatus, ...]
     """Of the outcomes in the log that were decided under it."""
+    verdicts: tuple[VerdictStatus, ...]
+    """Of the gates that went by it."""
 
 
 class StatusReport(Struct, frozen=True, kw_only=True):
@@ -143,11 +155,13 @@ class StatusReport(Struct, frozen=True, kw_only=True):
     """What the manifest names."""
     last: Published | None
     """What was published last; the same one unless the manifest was damaged."""
+    last_refresh: RefreshStatus | None
+    """What the last refresh did; None when there was none."""
     log: LogStatus
     live: LiveStatus | None
     live_trouble: Reason | None
     """Why the live delta could not be merged however wide the windows are; None if it could."""
-    next: NextRefresh
+    next: RefreshStatus
     """What a refresh with mode auto would do."""
     pins: tuple[PinStatus, ...]
     snapshots: int
@@ -161,13 +175,17 @@ class AuditReport(Struct, frozen=True, kw_only=True):
 
     database: str
     judged: int
-    drifted: tuple[SnapshotId, ...]
+    drifted: tuple[Drift, ...]
     live_drifted: bool
 
     @property
     def holds(self) -> bool:
-        """Whether everything is what the log makes."""
-        return not self.drifted and not self.live_drifted
+        """Whether everything that is read is what the log makes.
+
+        A snapshot that was superseded and that no pin holds is kept for its verdicts alone.
+        """
+        read = [one for one in self.drifted if one.superseded_by is None or one.pins]
+        return not read and not self.live_drifted
 
 
 def status(
@@ -185,7 +203,8 @@ def status(
     database was written meanwhile.
     """
     moment = clock() if now is None else now
-    with reading_log(database) as db:
+
+    def asked(db: apsw.Connection) -> StatusReport:
         manifest = manifest_of(db)
         current = header(db, manifest.current)
         own = "" if current is None else current.config
@@ -193,32 +212,41 @@ def status(
         seen = sight(db, manifest, event, published(db, manifest.current))
         choice = choose(Mode.AUTO, seen, windows)
         assert isinstance(choice, Choice), "only one that asks for a merge can be refused"
+        last = next(headers(db), None)
         return StatusReport(
             database=str(database),
             now=moment,
             current=None if current is None else _published(current, moment),
-            last=next((_published(one, moment) for one in headers(db)), None),
+            last=None if last is None else _published(last, moment),
+            last_refresh=None if last is None else _last_refresh(manifest, last),
             log=_log(db, manifest),
             live=_live(db),
             live_trouble=_trouble(seen),
-            next=NextRefresh(mode=choice.way, reason=choice.reason),
+            next=RefreshStatus(mode=choice.way, reason=choice.reason),
             pins=tuple(_pins(db, moment)),
             snapshots=integer(db, "SELECT count(*) FROM snapshots"),
             verdicts=integer(db, "SELECT count(*) FROM verdicts"),
             snapshot=None if snapshot is None else _one(db, database, snapshot, moment),
         )
 
+    return read_log(database, asked)
+
 
 def audit(database: Path) -> AuditReport:
     """Count the log once more and compare (ANC-26). Changes nothing and raises as ``status``."""
-    with reading_log(database) as db:
-        found = recount(db)
+    found = read_log(database, recount)
     return AuditReport(
         database=str(database),
         judged=found.judged,
         drifted=found.drifted,
         live_drifted=found.live_drifted,
     )
+
+
+def _last_refresh(manifest: Manifest, last: Snapshot) -> RefreshStatus:
+    if manifest.reused:
+        return RefreshStatus(mode=Way.REUSED_SNAPSHOT, reason=Reason.WITHIN_REUSE_WINDOW)
+    return RefreshStatus(mode=last.way, reason=last.reason)
 
 
 def _published(one: Snapshot, now: int) -> Published:
@@ -295,7 +323,21 @@ def _one(db: apsw.Connection, database: Path, snapshot: int, now: int) -> Snapsh
         published=_published(found, now),
         statistics=_keys(found.statistics),
         credit=_keys(credit.statistics) if isinstance(credit, Credited) else (),
+        verdicts=tuple(_verdicts(db, snapshot)),
     )
+
+
+def _verdicts(db: apsw.Connection, snapshot: int) -> Iterator[VerdictStatus]:
+    query = (
+        "SELECT gate, candidate, result, promoted FROM verdicts WHERE snapshot = ? ORDER BY gate"
+    )
+    for gate, candidate, result, promoted in every_row(db, query, (snapshot,)):
+        yield VerdictStatus(
+            gate=as_text(gate),
+            candidate=as_text(candidate),
+            result=as_text(result),
+            promoted=bool(promoted),
+        )
 
 
 def _which(db: apsw.Connection) -> str:

@@ -4,6 +4,7 @@ Chapter ``spec/anchoring.md``. A rebuild counts the log in one pass; a merge rea
 keys of the live delta and no others.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator
 
 import apsw
@@ -25,10 +26,12 @@ from plumbline.replay_log import (
 )
 from plumbline_models.anchoring import (
     Audited,
+    Drift,
     GateId,
     Ineligible,
     OpenGate,
     Outcome,
+    PinId,
     Position,
     Refresh,
     Refreshed,
@@ -128,8 +131,8 @@ def sight(
         or (at is not None and at.hi == end and at.chain != last),
         new=0 if at is None else at.hi - at.lo,
         merged=current.merged,
-        age=max(0, event.now - current.generated_at),
-        exact_age=max(0, event.now - current.exact_at),
+        age=abs(event.now - current.generated_at),
+        exact_age=abs(event.now - current.exact_at),
     )
 
 
@@ -151,14 +154,15 @@ def refreshed(db: apsw.Connection, event: Refresh | OpenGate) -> Refreshed | Ine
         return Ineligible(reason=choice.reason)
     if choice.way is Way.REUSED_SNAPSHOT:
         assert current is not None
-        return _reused(choice, current)
+        return _reused(db, choice, current)
     if choice.way is Way.DELTA_MERGE:
         assert current is not None
         return _merge(db, event, choice, manifest, current)
     return _rebuild(db, event, choice, manifest, current)
 
 
-def _reused(choice: Choice, current: Published) -> Refreshed:
+def _reused(db: apsw.Connection, choice: Choice, current: Published) -> Refreshed:
+    db.execute("UPDATE manifest SET reused = 1 WHERE reused = 0")
     return Refreshed(
         way=choice.way,
         reason=choice.reason,
@@ -281,7 +285,7 @@ def _publish(
         ),
     )
     db.execute(
-        "UPDATE manifest SET current = ?, issued = ? WHERE current IS ?",
+        "UPDATE manifest SET current = ?, issued = ?, reused = 0 WHERE current IS ?",
         (name, name, manifest.current),
     )
     assert db.changes() == 1, "the manifest was read in this transaction"
@@ -323,23 +327,38 @@ def audit(db: apsw.Connection) -> Audited:
     found = Counts()
     if manifest.foundation is not None:
         found = dict(contents(db, manifest.foundation))
-    judged, drifted, reached = 0, list[SnapshotId](), beginning
+    judged, reached = 0, beginning
+    drifted, holding = list[int](), list[int]()
     query = (
-        "SELECT snapshot, watermark FROM snapshots WHERE epoch = ? AND watermark >= ?"
+        "SELECT snapshot, watermark, exact FROM snapshots WHERE epoch = ? AND watermark >= ?"
         " ORDER BY snapshot"
     )
-    for name, watermark in db.execute(query, (manifest.epoch, beginning)).fetchall():
-        assert isinstance(name, int)
-        assert isinstance(watermark, int)
+    for row in db.execute(query, (manifest.epoch, beginning)).fetchall():
+        name, watermark, exact = map(as_number, row)
         piece = counted(db, "position > ? AND position <= ?", (reached, watermark))[1]
         found = merged(found, piece)
         judged, reached = judged + 1, watermark
         if dict(contents(db, name)) != found:
-            drifted.append(SnapshotId(name))
+            drifted.append(name)
+        elif name == exact:
+            holding.append(name)
     return Audited(
         judged=judged,
-        drifted=tuple(sorted(drifted)),
+        drifted=tuple(_drift(db, name, holding) for name in drifted),
         live_drifted=_live_drifted(db, manifest, beginning),
+    )
+
+
+def _drift(db: apsw.Connection, name: int, holding: list[int]) -> Drift:
+    """Return whom a snapshot concerns that has drifted, given the exact ones that have not."""
+    place = bisect_right(holding, name)
+    gates = db.execute("SELECT gate FROM verdicts WHERE snapshot = ? ORDER BY gate", (name,))
+    pins = db.execute("SELECT pin FROM pins WHERE snapshot = ? ORDER BY pin", (name,))
+    return Drift(
+        snapshot=SnapshotId(name),
+        superseded_by=SnapshotId(holding[place]) if place < len(holding) else None,
+        gates=tuple(GateId(as_text(gate)) for (gate,) in gates),
+        pins=tuple(PinId(as_text(pin)) for (pin,) in pins),
     )
 
 

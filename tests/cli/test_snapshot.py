@@ -284,7 +284,10 @@ def test_batches_do_not_show(run: Runs, tmp_path: Path, size: int) -> None:
 
 def test_a_batch_is_bounded_by_the_bytes_of_its_lines_as_well() -> None:
     size = outcome_lines.BATCH_BYTES // 2
-    handed = [Handed(line=number, draft=draft(number), size=size) for number in range(5)]
+    handed = [
+        Handed(line=number, outcome=draft(number).outcome, draft=draft(number), size=size)
+        for number in range(5)
+    ]
     assert [len(batch) for batch in batches(handed, 1_000)] == [2, 2, 1]
 
 

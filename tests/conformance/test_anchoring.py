@@ -21,6 +21,7 @@ from plumbline_models.anchoring import (
     Audited,
     CloseGate,
     Correction,
+    Drift,
     Event,
     GateId,
     Lose,
@@ -216,7 +217,8 @@ def test_an_audit_sees_a_snapshot_that_was_edited_by_hand() -> None:
         host.connection.execute("DROP TRIGGER statistics_stay")
         host.connection.execute("UPDATE statistics SET total = total + 1 WHERE snapshot = 2")
         found = host.step(anchoring.Audit())
-        assert found == Audited(judged=2, drifted=(SnapshotId(2),), live_drifted=False)
+        about = Drift(snapshot=SnapshotId(2), superseded_by=None, gates=(GATE,), pins=(PinId("p"),))
+        assert found == Audited(judged=2, drifted=(about,), live_drifted=False)
         fresh = host.step(replace(AUTO, drift=True))
         assert isinstance(fresh, Refreshed)
         assert (fresh.way, fresh.doubted) == (Way.FULL_REBUILD, (GATE,))

@@ -17,6 +17,7 @@ from plumbline_models.anchoring import (
     Correction,
     Credit,
     Credited,
+    Drift,
     Event,
     GateClosed,
     GateId,
@@ -293,9 +294,35 @@ def test_merges_do_not_renew_the_age_of_exactness() -> None:
     assert ways == [Way.FULL_REBUILD, *[Way.DELTA_MERGE] * 3]
 
 
-def test_a_clock_that_goes_back_makes_nothing_old() -> None:
-    found = refreshed(ONE, Refresh(now=100), replace(AUTO, windows=Windows(reuse=1, exact=0)))
-    assert found.way is Way.REUSED_SNAPSHOT
+@pytest.mark.parametrize(
+    ("back", "reason"),
+    [
+        (0, Reason.WITHIN_REUSE_WINDOW),
+        (9, Reason.WITHIN_REUSE_WINDOW),
+        (10, Reason.COMPACTION_DUE_TO_SNAPSHOT_AGE),
+        (20, Reason.COMPACTION_DUE_TO_SNAPSHOT_AGE),
+        (21, Reason.COMPACTION_DUE_TO_EXACT_LINEAGE_AGE),
+    ],
+)
+def test_a_clock_that_was_ahead_keeps_nothing_fresh(back: int, reason: Reason) -> None:
+    """ANC-9: an age is the distance of two moments, whichever is later."""
+    windows = Windows(reuse=10, merges=1, exact=20)
+    for first, now in ((100, 100 - back), (100, 100 + back)):
+        assert (
+            refreshed(ONE, Refresh(now=first), Refresh(now=now, windows=windows)).reason is reason
+        )
+
+
+def test_what_the_last_refresh_did_is_known() -> None:
+    """ANC-42."""
+    refreshes = (FULL, AUTO, TWO, AUTO, AUTO)
+    states = [taken(ONE, *refreshes[: number + 1])[0] for number in range(len(refreshes))]
+    assert [state.reused for state in states] == [False, True, True, False, True]
+
+
+def test_a_gate_may_reuse_as_well() -> None:
+    """ANC-42."""
+    assert taken(ONE, FULL, open_gate())[0].reused
 
 
 def test_who_expects_another_snapshot_is_refused() -> None:
@@ -417,7 +444,7 @@ def test_an_audit_names_what_drifted_and_nothing_of_other_epochs() -> None:
     rewrite = Rewrite(corrections=(Correction(outcome=OutcomeId("o1"), key=key(1), reward=5),))
     assert last(ONE, FULL, Audit()) == Audited(judged=1, drifted=(), live_drifted=False)
     assert last(ONE, FULL, script, FULL, Audit()) == Audited(
-        judged=2, drifted=(SnapshotId(1),), live_drifted=False
+        judged=2, drifted=(drift(superseded_by=2),), live_drifted=False
     )
     assert last(ONE, FULL, TWO, Backfill(outcome=OutcomeId("o2"), reward=5), Audit()) == Audited(
         judged=1, drifted=(), live_drifted=True
@@ -425,6 +452,31 @@ def test_an_audit_names_what_drifted_and_nothing_of_other_epochs() -> None:
     assert last(ONE, FULL, rewrite, FULL, Audit()) == Audited(
         judged=1, drifted=(), live_drifted=False
     )
+
+
+def test_an_audit_says_whom_it_concerns_and_what_came_after() -> None:
+    """ANC-26."""
+    script = Backfill(outcome=OutcomeId("o1"), reward=5)
+    close = replace(CLOSE, snapshot=SnapshotId(1))
+    pin = Pin(pin=PinId("p1"), owner="reader", now=0, snapshot=SnapshotId(1))
+    read = (ONE, FULL, open_gate(), close, pin, script)
+    told = drift(superseded_by=None, gates=(GATE,), pins=(PinId("p1"),))
+    assert last(*read, Audit()) == Audited(judged=1, drifted=(told,), live_drifted=False)
+    assert last(*read, FULL, FULL, Audit()) == Audited(
+        judged=3, drifted=(replace(told, superseded_by=SnapshotId(2)),), live_drifted=False
+    )
+    again = Backfill(outcome=OutcomeId("o1"), reward=7)
+    found = last(*read, FULL, again, FULL, Audit())
+    assert isinstance(found, Audited)
+    third = SnapshotId(3)
+    assert [(one.snapshot, one.superseded_by) for one in found.drifted] == [(1, third), (2, third)]
+
+
+def drift(
+    superseded_by: int | None, gates: tuple[GateId, ...] = (), pins: tuple[PinId, ...] = ()
+) -> Drift:
+    by = None if superseded_by is None else SnapshotId(superseded_by)
+    return Drift(snapshot=SnapshotId(1), superseded_by=by, gates=gates, pins=pins)
 
 
 # Readers

@@ -15,7 +15,7 @@ Events    ``Record`` ``Refresh`` ``Rewrite`` ``Truncate`` ``Pin`` ``Renew`` ``Un
 Outcomes  ``Recorded`` ``Refreshed`` ``Ineligible`` ``Rewritten`` ``Truncated`` ``Pinned``
           ``Unpinned`` ``GateOpened`` ``GateClosed`` ``Collected`` ``Audited`` ``Credited`` ``Lost``
           ``Backfilled`` ``Refused``
-Clauses   ANC-1 to ANC-6 about states, ANC-7 to ANC-28, ANC-40 and ANC-41 about steps, ANC-29 to
+Clauses   ANC-1 to ANC-6 about states, ANC-7 to ANC-28 and ANC-40 to ANC-42 about steps, ANC-29 to
           ANC-39 about what is reached
 """
 
@@ -44,6 +44,7 @@ from plumbline_models.anchoring.values import (
     Credit,
     Credited,
     Draft,
+    Drift,
     Epoch,
     Event,
     GateClosed,
@@ -110,6 +111,7 @@ __all__ = [
     "Credit",
     "Credited",
     "Draft",
+    "Drift",
     "Epoch",
     "Event",
     "GateClosed",

@@ -56,7 +56,8 @@ def _about_choices() -> Clauses:
             id="ANC-9",
             title="in time",
             sentence="When a refresh returns, there MUST NOT be more merges since the last exact"
-            " rebuild than its windows allow, nor more seconds; 0 is a number of either.",
+            " rebuild than its windows allow, nor more seconds between its moment and that of the"
+            " rebuild, whichever is later; 0 is a number of either.",
             events=(Refresh, OpenGate),
             outcomes=(Refreshed, GateOpened),
             breaks=_in_time,
@@ -66,10 +67,19 @@ def _about_choices() -> Clauses:
             id="ANC-10",
             title="reused",
             sentence="A refresh that reuses the snapshot MUST leave everything as it is but for a"
-            " pin.",
+            " pin, and that it reused it.",
             events=(Refresh, OpenGate),
             outcomes=(Refreshed, GateOpened),
             breaks=_reused,
+        ),
+        StepClause(
+            id="ANC-42",
+            title="remembered",
+            sentence="Whether the last refresh reused the snapshot MUST be known until the next.",
+            events=(Refresh, OpenGate),
+            outcomes=(Refreshed, GateOpened),
+            breaks=_remembered,
+            inert=True,
         ),
         StepClause(
             id="ANC-11",
@@ -175,12 +185,12 @@ def _in_time(before: State, event: Event, outcome: Outcome, after: State) -> Wit
     at = queries.current_of(after)
     if at is None:
         return None
-    windows, age = event.windows, max(0, event.now - at.exact_at)
+    windows, age = event.windows, abs(event.now - at.exact_at)
     if at.merged > windows.merges:
         found = f"{at.merged} merges since snapshot {at.exact}, at most {windows.merges}"
         return _witness(f"snapshot {at.id}", found)
     if age > windows.exact:
-        found = f"{age} s since snapshot {at.exact}, at most {windows.exact}"
+        found = f"{age} s from snapshot {at.exact}, at most {windows.exact}"
         return _witness(f"snapshot {at.id}", found)
     return None
 
@@ -206,6 +216,15 @@ def _without_pins(state: State) -> tuple[object, ...]:
         state.live,
         state.verdicts,
     )
+
+
+def _remembered(before: State, event: Event, outcome: Outcome, after: State) -> Witness | None:
+    del before, event
+    assert isinstance(outcome, Refreshed | GateOpened)
+    if after.reused is not (outcome.way is Way.REUSED_SNAPSHOT):
+        found = "says" if after.reused else "does not say"
+        return _witness("the manifest", f"{found} that the snapshot was reused", "manifest")
+    return None
 
 
 def _compare_and_swap(

@@ -15,6 +15,7 @@ from plumbline_models.anchoring.values import (
     Credit,
     Credited,
     Draft,
+    Drift,
     Event,
     GateClosed,
     GateOpened,
@@ -37,6 +38,7 @@ from plumbline_models.anchoring.values import (
     Renew,
     Rewrite,
     Rewritten,
+    SnapshotId,
     Source,
     State,
     Truncate,
@@ -160,7 +162,8 @@ def _about_answers() -> Clauses:
             id="ANC-26",
             title="audited",
             sentence="An audit MUST name the snapshots of this epoch, and the live delta, that are"
-            " not what the log makes, and no others.",
+            " not what the log makes, and no others, and of each such snapshot the next exact one"
+            " that is, the gates that judged by it and the pins that hold it.",
             events=(Audit,),
             outcomes=(Audited,),
             breaks=_audited,
@@ -201,8 +204,8 @@ PARTS: Mapping[type, tuple[str, ...]] = {
     Rewrite: ("log", "epoch"),
     Truncate: ("log", "truncated", "foundation"),
     Backfill: ("log",),
-    Refresh: ("snapshots", "current", "issued", "live", *THE_LOG),
-    OpenGate: ("snapshots", "current", "issued", "live", "pins", *THE_LOG),
+    Refresh: ("snapshots", "current", "issued", "reused", "live", *THE_LOG),
+    OpenGate: ("snapshots", "current", "issued", "reused", "live", "pins", *THE_LOG),
     CloseGate: ("pins", "verdicts", *THE_LOG),
     Collect: ("pins", "snapshots", *THE_LOG),
     Pin: ("pins", *THE_LOG),
@@ -431,13 +434,33 @@ def _audited(before: State, event: Event, outcome: Outcome, after: State) -> Wit
     del event, after
     assert isinstance(outcome, Audited)
     judged = [one for one in before.snapshots if queries.comparable(before, one)]
-    right = tuple(one.id for one in judged if queries.drifted(before, one))
-    if (outcome.judged, outcome.drifted) != (len(judged), right):
-        found = f"{outcome.judged} judged and {outcome.drifted} drifted"
-        return _witness("the audit", f"{found}, expected {len(judged)} and {right}", "snapshots")
+    wrong = {one.id for one in judged if queries.drifted(before, one)}
+    named = [one.snapshot for one in outcome.drifted]
+    if (outcome.judged, named) != (len(judged), sorted(wrong)):
+        found = f"{outcome.judged} judged and {named} drifted"
+        right = f"{len(judged)} and {sorted(wrong)}"
+        return _witness("the audit", f"{found}, expected {right}", "snapshots")
+    exact = {one.exact for one in judged} - wrong
+    for one in outcome.drifted:
+        concerned = _concerned(before, one, exact)
+        if one != concerned:
+            row = f"snapshot {one.snapshot}"
+            return _witness(row, f"{one} is said, {concerned} is so", "snapshots")
     if outcome.live_drifted is not queries.live_drifted(before):
         return _witness("the audit", "says the opposite of the live delta", "live")
     return None
+
+
+def _concerned(before: State, one: Drift, exact: set[SnapshotId]) -> Drift:
+    """Return what is to be said of a snapshot that has drifted, given the exact ones that hold."""
+    holders = [(each.snapshot, each.id) for each in before.pins]
+    judges = [(each.snapshot, each.gate) for each in before.verdicts]
+    return Drift(
+        snapshot=one.snapshot,
+        superseded_by=min((each for each in exact if each > one.snapshot), default=None),
+        gates=tuple(gate for at, gate in judges if at == one.snapshot),
+        pins=tuple(pin for at, pin in holders if at == one.snapshot),
+    )
 
 
 def _credited(before: State, event: Event, outcome: Outcome, after: State) -> Witness | None:

@@ -24,7 +24,7 @@ from plumbline_models.anchoring.values import (
     Torn,
 )
 from plumbline_models.decisions.chaining import START, chained
-from plumbline_models.decisions.refreshing import Sight
+from plumbline_models.decisions.refreshing import Sight, Way
 from plumbline_models.decisions.statistics import Statistics, merge, of_one
 
 
@@ -127,6 +127,21 @@ def drifted(state: State, snapshot: Snapshot) -> bool:
     return snapshot.statistics != recounted(state, snapshot.watermark)
 
 
+def superseding(state: State, snapshot: Snapshot) -> SnapshotId | None:
+    """Return the next exact snapshot that is what the log makes, or None."""
+    return next(
+        (
+            one.id
+            for one in state.snapshots
+            if one.id > snapshot.id
+            and one.way is Way.FULL_REBUILD
+            and comparable(state, one)
+            and not drifted(state, one)
+        ),
+        None,
+    )
+
+
 def live_drifted(state: State) -> bool:
     """Tell whether the live delta is not what the log makes of what it covers."""
     live = state.live
@@ -148,8 +163,8 @@ def sight(state: State, event: Refresh | OpenGate) -> Sight:
         readable=not isinstance(live, Torn),
         config=at.config == event.config,
         merged=at.merged,
-        age=max(0, event.now - at.generated_at),
-        exact_age=max(0, event.now - at.exact_at),
+        age=abs(event.now - at.generated_at),
+        exact_age=abs(event.now - at.exact_at),
     )
     if not isinstance(live, Live):
         return seen

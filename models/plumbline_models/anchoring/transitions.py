@@ -20,6 +20,7 @@ from plumbline_models.anchoring.values import (
     Credit,
     Credited,
     Draft,
+    Drift,
     Epoch,
     Event,
     GateClosed,
@@ -295,7 +296,7 @@ def refreshed(
     current = queries.current_of(state)
     if choice.way is Way.REUSED_SNAPSHOT:
         assert current is not None
-        return state, Refreshed(
+        return replace(state, reused=True), Refreshed(
             way=choice.way,
             reason=choice.reason,
             snapshot=current.id,
@@ -350,7 +351,9 @@ def _published(state: State, made: Snapshot) -> State:
         chain=made.chain,
     )
     snapshots = (*state.snapshots, made)
-    return replace(state, snapshots=snapshots, current=made.id, issued=made.id, live=live)
+    return replace(
+        state, snapshots=snapshots, current=made.id, issued=made.id, reused=False, live=live
+    )
 
 
 def _said(state: State, made: Snapshot, current: Snapshot | None) -> Refreshed:
@@ -493,8 +496,17 @@ def _audit(state: State) -> Audited:
     judged = [one for one in state.snapshots if queries.comparable(state, one)]
     return Audited(
         judged=len(judged),
-        drifted=tuple(one.id for one in judged if queries.drifted(state, one)),
+        drifted=tuple(_drift(state, one) for one in judged if queries.drifted(state, one)),
         live_drifted=queries.live_drifted(state),
+    )
+
+
+def _drift(state: State, one: Snapshot) -> Drift:
+    return Drift(
+        snapshot=one.id,
+        superseded_by=queries.superseding(state, one),
+        gates=tuple(each.gate for each in state.verdicts if each.snapshot == one.id),
+        pins=tuple(each.id for each in state.pins if each.snapshot == one.id),
     )
 
 

@@ -206,6 +206,8 @@ class State(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the manifest names; None when there is none, or when it cannot be read."""
     issued: SnapshotField = SnapshotId(0)
     """The greatest id that was ever given to a snapshot."""
+    reused: bool = False
+    """Whether the last refresh stayed with the current snapshot."""
     live: Live | Torn | None = None
     pins: tuple[Lease, ...] = ()
     """By id."""
@@ -521,6 +523,18 @@ class Collected(
     pins: tuple[PinField, ...]
 
 
+class Drift(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A snapshot that is not what the log makes, and whom that concerns."""
+
+    snapshot: SnapshotField
+    superseded_by: SnapshotField | None
+    """The next exact snapshot that is what the log makes; None when none is stored."""
+    gates: tuple[GateField, ...]
+    """With a verdict about it."""
+    pins: tuple[PinField, ...]
+    """That hold it."""
+
+
 class Audited(
     Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="anchoring.Audited"
 ):
@@ -528,8 +542,8 @@ class Audited(
 
     judged: _Rows
     """Snapshots of this epoch whose outcomes are in the log, or in its foundation."""
-    drifted: tuple[SnapshotField, ...]
-    """Those of them that are not what the log makes."""
+    drifted: tuple[Drift, ...]
+    """Those of them that are not what the log makes, by id."""
     live_drifted: bool
     """Whether the live delta is not what the log makes of what it covers."""
 

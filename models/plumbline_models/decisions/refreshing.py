@@ -4,8 +4,9 @@ Theory of operation. A refresh that merges a delta is right only when the delta 
 has behind the snapshot and nothing else; everything that may make it something else is a row of the
 table and costs a rebuild. Exact rebuilds come in time as well: after so many merges, and so many
 seconds after the last one, both counted from the last rebuild and not from the last refresh, which
-every merge renews; they hold of what is returned, so a snapshot with more merges than are allowed
-now is not reused. Zero is a value like any other: no merge at all, or no second.
+every merge renews. An age is the distance of two moments, so a clock that was once far ahead keeps
+nothing fresh for ever. Windows hold of what is returned, so a snapshot with more merges than are
+allowed now is not reused. Zero is a value like any other: no merge at all, or no second.
 
 Whoever asks for a merge that may not be made is refused with the row, and is never given a rebuild
 in its place.
@@ -103,9 +104,9 @@ class Sight(Struct, frozen=True, kw_only=True):
     merged: _Merges = 0
     """Merges since the last exact rebuild."""
     age: _Seconds = 0
-    """Since the snapshot was generated; a clock that went back makes it 0."""
+    """Between the moments of the refresh and of the snapshot, whichever is later."""
     exact_age: _Seconds = 0
-    """Since the last exact rebuild in its lineage."""
+    """Between those of the refresh and of the last exact rebuild in its lineage."""
 
 
 class Choice(Struct, frozen=True, kw_only=True):

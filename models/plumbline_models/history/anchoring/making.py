@@ -149,6 +149,7 @@ def with_made(state: State, made: Snapshot) -> State:
         snapshots=tuple(sorted((*others, made), key=lambda one: one.id)),
         current=made.id,
         issued=max(state.issued, made.id),
+        reused=False,
         live=anchored(made),
     )
 

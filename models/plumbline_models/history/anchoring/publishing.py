@@ -86,7 +86,8 @@ def _torn_is_empty(state: State, event: Event) -> tuple[State, Outcome]:
     assert chain is not None
     empty = replace(anchored(current), hi=end, chain=chain)
     after, outcome = right(replace(state, live=empty), event)
-    return (after if after.issued > state.issued else state), outcome
+    reused = replace(state, reused=after.reused)
+    return (after if after.issued > state.issued else reused), outcome
 
 
 # The whole log
@@ -145,12 +146,25 @@ def _id_spent(after: State, now: int) -> State:
     return replace(after, issued=SnapshotId(after.issued + 1))
 
 
+def _not_remembered(after: State, now: int) -> State:
+    del now
+    return replace(after, reused=False)
+
+
 def _made_young(after: State, now: int) -> State:
     """Give the current snapshot the moment at which it was reused."""
     return with_snapshots(
         after,
         lambda one: replace(one, generated_at=now) if one.id == after.current else one,
     )
+
+
+def _ahead_for_ever(state: State, event: Event) -> tuple[State, Outcome]:
+    """Take a moment before the current snapshot's for that of the snapshot."""
+    at = queries.current_of(state)
+    if not isinstance(event, Refresh) or at is None or event.now >= at.generated_at:
+        return right(state, event)
+    return right(state, replace(event, now=at.generated_at))
 
 
 # Who publishes what, and under which id
@@ -438,6 +452,24 @@ _IN_TIME: tuple[AnchoringVariant, ...] = (
         source=CONSTRUCTED,
         story="A snapshot that is reused is given the moment, and is reused for ever.",
         scope=replace(MERGED, outcomes=0, times=(0, 5)),
+    ),
+    Variant(
+        name="NOT_REMEMBERED",
+        machine=stepping("NOT_REMEMBERED", _reusing(_not_remembered)),
+        breaks="ANC-42",
+        source=CONSTRUCTED,
+        story="Whoever asks what the last refresh did is told of the last one that published.",
+        scope=replace(MERGED, outcomes=0),
+        sole=True,
+    ),
+    Variant(
+        name="AHEAD_FOR_EVER",
+        machine=stepping("AHEAD_FOR_EVER", _ahead_for_ever),
+        breaks="ANC-9",
+        source=CONSTRUCTED,
+        story="A clock was once far ahead. What is younger than this moment has no age, so until"
+        " then no exact rebuild is due.",
+        scope=replace(MERGED, times=(50, 5)),
     ),
 )
 

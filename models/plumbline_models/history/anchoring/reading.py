@@ -17,6 +17,7 @@ from plumbline_models.anchoring.values import (
     Credit,
     Credited,
     Draft,
+    Drift,
     Event,
     GateOpened,
     Ineligible,
@@ -36,6 +37,7 @@ from plumbline_models.anchoring.values import (
     Renew,
     Rewrite,
     Rewritten,
+    Snapshot,
     SnapshotId,
     State,
     Truncate,
@@ -279,8 +281,26 @@ def _of_all_epochs(state: State, outcome: Audited) -> Outcome:
     judged = [one for one in state.snapshots if one.watermark >= queries.beginning_of(state)]
     return Audited(
         judged=len(judged),
-        drifted=tuple(one.id for one in judged if queries.drifted(state, one)),
+        drifted=tuple(_unconcerned(one) for one in judged if queries.drifted(state, one)),
         live_drifted=queries.live_drifted(state),
+    )
+
+
+def _unconcerned(one: Snapshot) -> Drift:
+    return Drift(snapshot=one.id, superseded_by=None, gates=(), pins=())
+
+
+def _red_for_ever(state: State, outcome: Audited) -> Outcome:
+    del state
+    return replace(
+        outcome, drifted=tuple(replace(one, superseded_by=None) for one in outcome.drifted)
+    )
+
+
+def _nobody_told(state: State, outcome: Audited) -> Outcome:
+    del state
+    return replace(
+        outcome, drifted=tuple(replace(one, gates=(), pins=()) for one in outcome.drifted)
     )
 
 
@@ -306,7 +326,7 @@ def _repaired(state: State, event: Event) -> tuple[State, Outcome]:
     after, outcome = right(state, event)
     if not isinstance(event, Audit) or not isinstance(outcome, Audited):
         return after, outcome
-    drifted = outcome.drifted
+    drifted = {one.snapshot for one in outcome.drifted}
     return with_snapshots(
         after,
         lambda one: (
@@ -514,6 +534,23 @@ _ANSWERS: tuple[AnchoringVariant, ...] = (
         " is reported as drift.",
         scope=replace(COUNTED, epochs=2, drift=True),
         sole=True,
+    ),
+    Variant(
+        name="RED_FOR_EVER",
+        machine=stepping("RED_FOR_EVER", retold(Audited, _red_for_ever)),
+        breaks="ANC-26",
+        source=CONSTRUCTED,
+        story="A snapshot that drifted was replaced by a rebuild and is kept for its verdict; every"
+        " audit reports it as if nobody had mended anything.",
+        scope=replace(MERGED, backfills=True, drift=True),
+    ),
+    Variant(
+        name="NOBODY_TOLD",
+        machine=stepping("NOBODY_TOLD", retold(Audited, _nobody_told)),
+        breaks="ANC-26",
+        source=CONSTRUCTED,
+        story="An audit finds a snapshot that is wrong and does not say who reads it.",
+        scope=replace(COUNTED, backfills=True, drift=True, pins=True),
     ),
     Variant(
         name="CREDITED_BY_PLACE",
