@@ -14,7 +14,6 @@ from typing import Annotated, Any, BinaryIO, Final
 import msgspec
 from msgspec import Meta, Struct
 
-from plumbline.damaged import MOST
 from plumbline_models.anchoring import Draft, Key, OutcomeId, Source
 from plumbline_models.anchoring.values import OutcomeField, SnapshotField
 from plumbline_spec.errors import UnusableInput
@@ -102,7 +101,7 @@ def batches(handed: Iterable[Handed], most: int) -> Iterator[list[Handed]]:
 
 def _draft(fields: OutcomeFields) -> Draft | None:
     reward: JsonValue = fields.reward
-    if not isinstance(reward, int) or isinstance(reward, bool) or abs(reward) > MOST:
+    if not isinstance(reward, int) or isinstance(reward, bool):
         return None
     return Draft(
         outcome=fields.outcome,

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +15,14 @@ import msgspec
 import pytest
 from msgspec import Struct
 
-from plumbline import options_snapshot, outcome_lines, outcome_log, policy_gate, policy_snapshot
+from plumbline import (
+    options_snapshot,
+    outcome_lines,
+    outcome_log,
+    policy_gate,
+    policy_snapshot,
+    snapshot_status,
+)
 from plumbline.anchoring import PROGRAM
 from plumbline.command import cli, guarded, main_refresh
 from plumbline.database import answered, open_database
@@ -318,12 +326,6 @@ BAD_LINES = [
     ('{"outcome": "o", "outcome": "p", "family": "f", "reward": 1}', "stands twice"),
     ('{"outcome": "o", "family": "f", "reward": NaN}', "NaN is not JSON"),
     ('{"outcome": "\\ud800", "family": "f", "reward": 1}', "a lone surrogate"),
-    ('{"outcome": "o", "family": "f", "reward": 0.5}', "0.5 is written as a fraction"),
-    ('{"outcome": "o", "family": "f", "reward": 1.0}', "give whole micro-units: 500000 for a half"),
-    ('{"outcome": "o", "family": "f", "reward": 1e6}', "1000000.0 is written as a fraction"),
-    ('{"outcome": "o", "family": "f", "reward": true}', "the reward is true, which is no number"),
-    ('{"outcome": "o", "family": "f", "reward": "1"}', "Expected `int`, got `str` - at `$.reward`"),
-    ('{"outcome": "o", "family": "f", "reward": null}', "`$.reward`"),
     ('{"outcome": "o", "family": "f"}', "missing required field `reward`"),
     ('{"outcome": "o", "reward": 1}', "missing required field `family`"),
     ('{"outcome": "", "family": "f", "reward": 1}', "`$.outcome`"),
@@ -349,6 +351,25 @@ def test_a_file_with_a_line_that_is_no_outcome_records_nothing(
     assert not (tmp_path / "policy.db").exists()
 
 
+@pytest.mark.parametrize("reward", ["0.5", "1.0", "1e6", "-0.0", "true", "null", '"1"', "[1]"])
+@pytest.mark.parametrize("batch", [1, 9])
+def test_a_reward_that_is_no_whole_number_is_rejected_by_itself(
+    run: Runs, tmp_path: Path, reward: str, batch: int
+) -> None:
+    file, bad = tmp_path / "policy.db", f'{{"outcome": "o2", "family": "f", "reward": {reward}}}'
+    lines = written(tmp_path / "x.jsonl", line("o1", 1), bad, line("o1", 1), line("o3", 1))
+    ran = run("record", file, lines, "--batch", batch, "--json")
+    assert ran.code == 3
+    found = ran.document
+    assert (found["lines"], found["new"], found["repeated"], found["rejected"]) == (4, 2, 1, 1)
+    (rejected,) = msgspec.convert(found["rejected_lines"], list[dict[str, object]])
+    assert rejected.pop("because")
+    assert rejected == {"line": 2, "outcome": "o2", "reason": "reward_not_whole"}
+    assert [one.outcome for one in observed(file).log] == ["o1", "o3"]
+    shown = run("record", file, lines, "--batch", batch).out
+    assert "line 2: o2 is rejected: reward_not_whole: a reward is a whole number of micro-" in shown
+
+
 def test_bytes_that_are_no_text_are_named_with_their_line(run: Runs, tmp_path: Path) -> None:
     file = tmp_path / "x.jsonl"
     file.write_bytes(line("o1", 1).encode() + b'\n{"outcome": "\xff"}\n')
@@ -364,7 +385,8 @@ def test_of_a_stream_the_batches_before_a_bad_line_are_recorded_and_counted(
     ran = run("record", database, "--batch", 2)
     assert (ran.code, ran.out) == (2, "")
     assert "standard input, line 6: " in ran.err
-    assert "4 outcomes up to line 4 recorded and nothing behind" in ran.err
+    said = "up to line 4 and not further, 4 outcomes: 4 new, 0 repeated, 0 rejected"
+    assert said in ran.err
     assert len(observed(database).log) == 6
     stdin(monkeypatch, Pipe("\n".join(good).encode()))
     again = run("record", database, "--batch", 2, "--json").document
@@ -393,17 +415,22 @@ def test_a_long_file_reports_how_far_its_survey_is(
     said: list[str] = []
     stream = io.BytesIO("\n".join(line(f"n{number}", 0) for number in range(5)).encode())
     outcome_log.record(database, stream, told=said.append)
-    assert said == ["2 lines read", "4 lines read", "5 outcomes recorded"]
+    recorded = "5 outcomes: 5 new, 0 repeated, 0 rejected"
+    assert said == ["2 lines read", "4 lines read", recorded]
     assert not stream.closed
 
 
 @pytest.mark.parametrize(
     "error",
-    [OutcomeUnknown("disk"), CouldNotFinish("busy"), apsw.FullError("full")],
+    [OutcomeUnknown("disk"), CouldNotFinish("busy"), apsw.FullError("full"), KeyboardInterrupt()],
     ids=lambda error: type(error).__name__,
 )
-def test_a_database_that_fails_half_way_says_what_was_recorded(
-    run: Runs, database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+def test_whoever_is_stopped_half_way_says_what_was_recorded(
+    run: Runs,
+    database: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
 ) -> None:
     calls = iter([False, True])
 
@@ -415,8 +442,8 @@ def test_a_database_that_fails_half_way_says_what_was_recorded(
     monkeypatch.setattr(outcome_log, "ask", failing)
     lines = written(tmp_path / "x.jsonl", line("o3", 1), line("o4", 1))
     ran = run("record", database, lines, "--batch", 1)
-    assert ran.code == 4
-    assert "1 outcome up to line 1 recorded" in ran.err
+    assert ran.code == (130 if isinstance(error, KeyboardInterrupt) else 4)
+    assert "up to line 1 and not further, 1 outcome: 1 new, 0 repeated, 0 rejected" in ran.err
 
 
 def test_the_same_request_records_nothing_more_and_answers_the_same(
@@ -777,7 +804,7 @@ def test_a_snapshot_is_shown_with_its_keys_and_its_credit(run: Runs, database: P
     record(database, line("o3", 4, under=1), line("o4", 7))
     ran = run("status", database, "--snapshot", 1, "--json")
     one = msgspec.convert(ran.document["snapshot"], dict[str, object])
-    assert one.keys() == {"published", "statistics", "credit"}
+    assert one.keys() == {"published", "statistics", "credit", "verdicts"}
     assert one["statistics"] == [
         {
             "key": {"family": "recall", "plan": "", "mode": ""},
@@ -861,10 +888,90 @@ def test_an_audit_finds_what_a_script_rewrote(run: Runs, database: Path) -> None
     take(database, Backfill(outcome=OutcomeId("o1"), reward=9))
     take(database, Backfill(outcome=OutcomeId("o3"), reward=9))
     ran = run("audit", database, "--json")
-    assert (ran.code, ran.document["drifted"], ran.document["live_drifted"]) == (1, [1], True)
+    first: dict[str, object] = {"snapshot": 1, "superseded_by": None, "gates": [], "pins": []}
+    assert (ran.code, ran.document["drifted"], ran.document["live_drifted"]) == (1, [first], True)
     shown = run("audit", database)
-    assert (shown.code, "drifted: 1\nlive_drifted: yes" in shown.out) == (1, True)
+    assert shown.code == 1
+    assert shown.out == (
+        "1 snapshot of this epoch recounted\n"
+        "snapshot 1 is not what the log makes; it is superseded by nothing yet\n"
+        "the live delta is not what the log makes of what it covers\n"
+        "plumbline snapshot refresh --drift publishes what the log makes\n"
+    )
     assert run("refresh", database, "--drift").code == 0
+
+
+def test_what_drifted_and_was_superseded_is_no_trouble_unless_somebody_reads_it(
+    run: Runs, database: Path
+) -> None:
+    """ANC-26: a verdict keeps a snapshot that is wrong, and an audit does not stay red for it."""
+    run("refresh", database)
+    assert run("gate", database, "g1", *JUDGED, "--rejected").code == 0
+    run("pin", database, "p1", "--owner", "me")
+    take(database, Backfill(outcome=OutcomeId("o1"), reward=9))
+    assert run("refresh", database, "--drift").code == 0
+    told = "snapshot 1 is not what the log makes; it is superseded by snapshot 2; judged by g1"
+    held = run("audit", database)
+    assert (held.code, f"{told}; held by p1\n" in held.out) == (1, True)
+    run("unpin", database, "p1")
+    free = run("audit", database)
+    assert (free.code, free.out) == (0, f"2 snapshots of this epoch recounted\n{told}\n")
+    fine = run("audit", database, "--json").document["drifted"]
+    assert fine == [{"snapshot": 1, "superseded_by": 2, "gates": ["g1"], "pins": []}]
+
+
+def test_a_healthy_database_is_said_to_be_one(run: Runs, database: Path) -> None:
+    run("refresh", database)
+    said = "1 snapshot of this epoch recounted\neverything is what the log makes\n"
+    assert run("audit", database).out == said
+
+
+def test_the_verdicts_of_a_snapshot_are_shown_with_it(run: Runs, database: Path) -> None:
+    run("gate", database, "g1", *JUDGED, "--promoted", "--result", "100/100/0")
+    found = run("status", database, "--snapshot", 1, "--json").document["snapshot"]
+    verdicts = msgspec.convert(found, dict[str, object])["verdicts"]
+    assert verdicts == [{"gate": "g1", "candidate": "c1", "result": "100/100/0", "promoted": True}]
+    shown = run("status", database, "--snapshot", 1).out
+    assert ("verdicts by snapshot 1" in shown, "promoted" in shown) == (True, True)
+
+
+def test_what_the_last_refresh_did_is_shown(run: Runs, database: Path) -> None:
+    """ANC-42."""
+    assert run("status", database, "--json").document["last_refresh"] is None
+    for arguments, mode, reason in (
+        ((), "full_rebuild", "no_snapshot"),
+        ((), "reused_snapshot", "within_reuse_window"),
+        (("--mode", "full"), "full_rebuild", "forced"),
+    ):
+        run("refresh", database, "--now", 0, *arguments)
+        last = run("status", database, "--json").document["last_refresh"]
+        assert last == {"mode": mode, "reason": reason}
+        assert f"refreshed  {mode} ({reason})\n" in run("status", database).out
+
+
+@pytest.mark.parametrize("command", ["status", "audit"])
+def test_somebody_who_records_meanwhile_is_in_nobodys_way(
+    run: Runs, database: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """What is reported is one state, the one from before."""
+    run("refresh", database)
+    module, name = {"status": (snapshot_status, "end_of"), "audit": (snapshot_status, "recount")}[
+        command
+    ]
+    usual = getattr(module, name)
+    written = iter(range(9))
+
+    def meanwhile(db: apsw.Connection, *more: object) -> object:
+        db.execute("SELECT 1 FROM manifest").fetchall()
+        record(database, line(f"late{next(written)}", 1))
+        return usual(db, *more)
+
+    monkeypatch.setattr(module, name, meanwhile)
+    ran = run(command, database, "--json")
+    assert ran.code == 0
+    if command == "status":
+        assert msgspec.convert(ran.document["log"], dict[str, object])["ends_at"] == 3
+    assert next(written) == 2
 
 
 def test_a_database_that_cannot_be_read_to_its_end_is_left_alone(
@@ -1142,6 +1249,29 @@ def test_an_export_that_fails_leaves_no_verdict_and_no_pin(
     assert (ran.code, ran.out) == (2, "")
     assert "is not a folder" in ran.err
     assert unjudged(database)
+
+
+def test_what_a_command_left_running_is_not_waited_for(run: Runs, database: Path) -> None:
+    """It holds the output of the command open."""
+    program = (
+        "import subprocess, sys\n"
+        "quiet = {'stdin': subprocess.DEVNULL, 'stderr': subprocess.DEVNULL}\n"
+        "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'], **quiet)\n"
+        "print('7/8/9', end='')\n"
+    )
+    begun = time.monotonic()
+    ran = run("gate", database, "g1", *JUDGED, "--json", *python(program))
+    assert (ran.code, ran.document["result"]) == (0, "7/8/9")
+    assert time.monotonic() - begun < 50
+
+
+def test_whoever_writes_on_behind_a_command_is_not_heard_for_ever(
+    run: Runs, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(policy_gate, "GRACE_SECONDS", 0.2)
+    talker = "import time\nwhile True: print('5/5/5', flush=True); time.sleep(0.001)"
+    program = f"import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', {talker!r}])\n"
+    assert run("gate", database, "g1", *JUDGED, "--json", *python(program)).code == 0
 
 
 def test_an_interrupted_gate_ends_its_command_and_lets_the_snapshot_go(database: Path) -> None:
