@@ -14,6 +14,7 @@ import msgspec
 from plumbline.damaged import Value, as_number, as_text, every_row
 from plumbline.misfortunes import backfill, lose
 from plumbline.pins import close_gate, collect, open_gate, pin, renew, unpin
+from plumbline.recounting import audit
 from plumbline.replay_log import (
     Counts,
     as_hex,
@@ -25,7 +26,7 @@ from plumbline.replay_log import (
     statistics_of,
     truncate,
 )
-from plumbline.snapshots import audit, refresh
+from plumbline.snapshots import refresh
 from plumbline.sqlite_host import Program
 from plumbline_models.anchoring import (
     Audit,
@@ -114,7 +115,7 @@ def _for_readers(
 def _credit(db: apsw.Connection, event: Credit) -> Outcome:
     if not 0 < event.snapshot <= manifest_of(db).issued:
         return Refused(reason=Refusal.UNKNOWN_SNAPSHOT)
-    found = counted(db, "under = ?", (event.snapshot,))[1]
+    found = counted(db, "under = ?", (event.snapshot,))
     return Credited(statistics=named(db, found))
 
 

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 import apsw
 
 from plumbline.damaged import as_number, as_text, every_row
-from plumbline.replay_log import Counts, counted, foundation_of, links_from, manifest_of, merged
-from plumbline.snapshots import contents, live_contents, live_delta, torn
+from plumbline.recounting import Pair, recounts
+from plumbline.replay_log import counted, foundation_of, links_from, manifest_of
+from plumbline.snapshots import live_contents, live_delta, torn
 from plumbline_models.contract import Witness
 from plumbline_models.decisions.chaining import chained
 from plumbline_models.decisions.statistics import difference
@@ -21,24 +22,9 @@ SHOWN_CHAIN = 8
 
 def inexact(db: apsw.Connection) -> Iterator[Witness]:
     """Yield every key of which a snapshot of this log holds something else (ANC-1)."""
-    manifest = manifest_of(db)
-    reached, chain = foundation_of(db, manifest)
-    found = Counts()
-    if manifest.foundation is not None:
-        found = dict(contents(db, manifest.foundation))
-    query = (
-        "SELECT s.snapshot, s.watermark, s.chain, l.chain FROM snapshots AS s"
-        " LEFT JOIN log AS l ON l.position = s.watermark"
-        " WHERE s.epoch = ? AND s.watermark >= ? ORDER BY s.snapshot"
-    )
-    beginning = reached
-    for snapshot, watermark, kept, logged in every_row(db, query, (manifest.epoch, reached)):
-        upto = as_number(watermark)
-        found = merged(found, counted(db, "position > ? AND position <= ?", (reached, upto))[1])
-        reached = max(reached, upto)
-        if kept == (chain if upto == beginning else logged):
-            held = dict(contents(db, as_number(snapshot)))
-            yield from _differing(db, "snapshots", f"snapshot {as_number(snapshot)}", held, found)
+    for one in recounts(db):
+        if one.same:
+            yield from _differing(db, "snapshots", f"snapshot {one.snapshot}", one.wrong)
 
 
 def miscounted(db: apsw.Connection) -> Iterator[Witness]:
@@ -50,16 +36,17 @@ def miscounted(db: apsw.Connection) -> Iterator[Witness]:
     query = "SELECT chain FROM log WHERE position = ?"
     logged = chain if delta.hi == beginning else db.execute(query, (delta.hi,)).get
     if logged == delta.chain:
-        right = counted(db, "position > ? AND position <= ?", (delta.lo, delta.hi))[1]
-        yield from _differing(db, "live", "the live delta", dict(live_contents(db)), right)
+        right = counted(db, "position > ? AND position <= ?", (delta.lo, delta.hi))
+        held = dict(live_contents(db))
+        pairs = {key: (held.get(key), right.get(key)) for key in {*held, *right}}
+        yield from _differing(db, "live", "the live delta", pairs)
 
 
 def _differing(
-    db: apsw.Connection, table: str, row: str, found: Counts, right: Counts
+    db: apsw.Connection, table: str, row: str, pairs: Mapping[int, Pair]
 ) -> Iterator[Witness]:
-    names = {_named(db, key): key for key in {*found, *right}}
-    for name, key in sorted(names.items()):
-        said = difference(found.get(key), right.get(key))
+    for name, key in sorted((_named(db, key), key) for key in pairs):
+        said = difference(*pairs[key])
         if said:
             yield Witness(table=table, row=f"{row}, key {name}", found=said)
 

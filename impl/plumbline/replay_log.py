@@ -253,25 +253,22 @@ def columns_of(of: Statistics) -> tuple[int | None, ...]:
     return of.count, of.total, of.least, of.greatest, of.squares_high, of.squares_low
 
 
-def counted(db: apsw.Connection, where: str, bindings: tuple[int, ...]) -> tuple[int, Counts]:
-    """Count rows of the log in one pass: how many were read, and the statistics of each key.
+def counted(db: apsw.Connection, where: str, bindings: tuple[int, ...]) -> Counts:
+    """Count rows of the log in one pass, and return the statistics of each key.
 
     Both limbs of the squares are summed apart, and stay below 2**51 for 2**31 rows.
     """
     query = (  # the condition is one of this package's
-        "SELECT key, count(*), count(reward), sum(reward), min(reward), max(reward),"  # noqa: S608
+        "SELECT key, count(reward), sum(reward), min(reward), max(reward),"  # noqa: S608
         f" sum(reward * reward / {LIMB}), sum(reward * reward % {LIMB})"
-        f" FROM log WHERE {where} GROUP BY key"
+        f" FROM log WHERE {where} GROUP BY key HAVING count(reward) > 0"
     )
-    rows, found = 0, Counts()
-    for key, read, *numbers in every_row(db, query, bindings):
-        rows += as_number(read)
-        if numbers[0]:
-            raw = statistics_of(numbers)
-            carry, low = divmod(raw.squares_low, LIMB)
-            high = raw.squares_high + carry
-            found[as_number(key)] = replace(raw, squares_high=high, squares_low=low)
-    return rows, found
+    found = Counts()
+    for key, *numbers in every_row(db, query, bindings):
+        raw = statistics_of(numbers)
+        carry, low = divmod(raw.squares_low, LIMB)
+        found[as_number(key)] = replace(raw, squares_high=raw.squares_high + carry, squares_low=low)
+    return found
 
 
 def merged(one: Mapping[int, Statistics], other: Mapping[int, Statistics]) -> Counts:

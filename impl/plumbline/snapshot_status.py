@@ -18,9 +18,9 @@ from plumbline.anchoring import PROGRAM
 from plumbline.damaged import MOST, as_number, as_text, every_row
 from plumbline.database import integer
 from plumbline.policy_snapshot import clock
+from plumbline.recounting import audit as recount
 from plumbline.replay_log import Manifest, end_of, foundation_of, manifest_of
 from plumbline.snapshot_reading import header, headers, read_log, whole
-from plumbline.snapshots import audit as recount
 from plumbline.snapshots import live_delta, published, sight
 from plumbline_models.anchoring import (
     Credit,

@@ -1,11 +1,11 @@
-"""Snapshots of anchoring over SQLite: what a refresh sees, does and publishes; audits.
+"""Snapshots of anchoring over SQLite: what a refresh sees, does and publishes.
 
 Chapter ``spec/anchoring.md``. A rebuild counts the log in one pass; a merge reads and writes the
 keys of the live delta and no others.
 """
 
-from bisect import bisect_right
 from collections.abc import Iterator
+from typing import Final
 
 import apsw
 from msgspec import Struct
@@ -17,7 +17,6 @@ from plumbline.replay_log import (
     Manifest,
     chain_at,
     columns_of,
-    counted,
     end_of,
     foundation_of,
     manifest_of,
@@ -25,13 +24,10 @@ from plumbline.replay_log import (
     statistics_of,
 )
 from plumbline_models.anchoring import (
-    Audited,
-    Drift,
     GateId,
     Ineligible,
     OpenGate,
     Outcome,
-    PinId,
     Position,
     Refresh,
     Refreshed,
@@ -40,7 +36,7 @@ from plumbline_models.anchoring import (
     SnapshotId,
 )
 from plumbline_models.decisions.refreshing import Choice, Reason, Sight, Way, choose
-from plumbline_models.decisions.statistics import Statistics
+from plumbline_models.decisions.statistics import LIMB, Statistics
 
 
 class Published(Struct, frozen=True, kw_only=True):
@@ -210,6 +206,19 @@ def _bases(db: apsw.Connection, current: Published) -> Iterator[tuple[int, Stati
     return _statistics(db, query, (current.exact,))
 
 
+_REBUILDING: Final = (
+    "INSERT INTO statistics SELECT ?1, key, ?1, sum(outcomes), sum(total), min(least),"
+    " max(greatest), sum(high) + sum(low) / ?3, sum(low) % ?3 FROM ("
+    "SELECT key, count(reward) AS outcomes, sum(reward) AS total, min(reward) AS least,"
+    " max(reward) AS greatest, sum(reward * reward / ?3) AS high,"
+    " sum(reward * reward % ?3) AS low FROM log GROUP BY key HAVING count(reward) > 0"
+    " UNION ALL SELECT key, outcomes, total, least, greatest, squares_high, squares_low"
+    " FROM statistics WHERE exact = ?2 AND snapshot = ?2) GROUP BY key"
+)
+"""Stores the statistics of all rows and of the foundation: one pass, and no number leaves SQLite.
+Limbs of squares are summed apart, and stay below 2**51 for 2**31 rows."""
+
+
 def _rebuild(
     db: apsw.Connection,
     event: Refresh | OpenGate,
@@ -218,11 +227,9 @@ def _rebuild(
     current: Published | None,
 ) -> Refreshed:
     """Publish what all rows come to, and what the foundation stands for."""
-    rows, found = counted(db, "1", ())
-    if manifest.foundation is not None:
-        found = merged(dict(contents(db, manifest.foundation)), found)
-    name = manifest.issued + 1
-    _store(db, name, name, found)
+    name, (beginning, _) = manifest.issued + 1, foundation_of(db, manifest)
+    db.execute(_REBUILDING, (name, manifest.foundation, LIMB))
+    written = db.changes()
     line = (name, 0, event.now, event.now, event.config)
     watermark = _publish(db, manifest, choice, line)
     drifted = choice.reason is Reason.DRIFT_DETECTED and current is not None
@@ -232,8 +239,8 @@ def _rebuild(
         snapshot=SnapshotId(name),
         previous=_name(manifest.current),
         watermark=Position(watermark),
-        rows_read=rows,
-        rows_written=len(found),
+        rows_read=watermark - beginning,
+        rows_written=written,
         foundation=_name(manifest.foundation),
         doubted=tuple(_verdicts_upon(db, current.exact)) if drifted and current else (),
     )
@@ -318,53 +325,3 @@ def _statistics(
 ) -> Iterator[tuple[int, Statistics]]:
     for key, *row in every_row(db, query, bindings):
         yield as_number(key), statistics_of(row[:6])
-
-
-def audit(db: apsw.Connection) -> Audited:
-    """Count the log once more, piece by piece between watermarks, and compare."""
-    manifest = manifest_of(db)
-    beginning, _ = foundation_of(db, manifest)
-    found = Counts()
-    if manifest.foundation is not None:
-        found = dict(contents(db, manifest.foundation))
-    judged, reached = 0, beginning
-    drifted, holding = list[int](), list[int]()
-    query = (
-        "SELECT snapshot, watermark, exact FROM snapshots WHERE epoch = ? AND watermark >= ?"
-        " ORDER BY snapshot"
-    )
-    for row in db.execute(query, (manifest.epoch, beginning)).fetchall():
-        name, watermark, exact = map(as_number, row)
-        piece = counted(db, "position > ? AND position <= ?", (reached, watermark))[1]
-        found = merged(found, piece)
-        judged, reached = judged + 1, watermark
-        if dict(contents(db, name)) != found:
-            drifted.append(name)
-        elif name == exact:
-            holding.append(name)
-    return Audited(
-        judged=judged,
-        drifted=tuple(_drift(db, name, holding) for name in drifted),
-        live_drifted=_live_drifted(db, manifest, beginning),
-    )
-
-
-def _drift(db: apsw.Connection, name: int, holding: list[int]) -> Drift:
-    """Return whom a snapshot concerns that has drifted, given the exact ones that have not."""
-    place = bisect_right(holding, name)
-    gates = db.execute("SELECT gate FROM verdicts WHERE snapshot = ? ORDER BY gate", (name,))
-    pins = db.execute("SELECT pin FROM pins WHERE snapshot = ? ORDER BY pin", (name,))
-    return Drift(
-        snapshot=SnapshotId(name),
-        superseded_by=SnapshotId(holding[place]) if place < len(holding) else None,
-        gates=tuple(GateId(as_text(gate)) for (gate,) in gates),
-        pins=tuple(PinId(as_text(pin)) for (pin,) in pins),
-    )
-
-
-def _live_drifted(db: apsw.Connection, manifest: Manifest, beginning: int) -> bool:
-    delta = live_delta(db)
-    if delta is None or torn(delta) or delta.epoch != manifest.epoch or delta.lo < beginning:
-        return False
-    right = counted(db, "position > ? AND position <= ?", (delta.lo, delta.hi))[1]
-    return dict(live_contents(db)) != right
