@@ -76,6 +76,7 @@ PARTS: Mapping[str, tuple[Part, ...]] = {
         Part("plumbline.anchoring"),
         Part("plumbline.replay_log"),
         Part("plumbline.snapshots"),
+        Part("plumbline.recounting"),
         Part("plumbline.pins"),
         Part("plumbline.misfortunes"),
         Part(SCHEMA, frozenset({"ANCHORING"})),

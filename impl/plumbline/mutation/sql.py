@@ -12,7 +12,7 @@ compare    flips ``=`` ``<`` ``<=`` ``IS NULL`` ``IN`` ``BETWEEN`` and their opp
 term       drops a term of WHERE or ON: ``(term OR 1)``, and in a disjunction ``(term AND 0)``
 constant   adds one to an integer; empties a text
 end        moves an end of BETWEEN inwards by one
-sign       swaps ``+`` and ``-``
+sign       swaps ``+`` and ``-``, and ``/`` and ``%``
 order      turns a key of ORDER BY round
 unordered  drops ORDER BY
 limit      drops LIMIT
@@ -39,14 +39,14 @@ _TOKENS = re.compile(
     r"|(?P<number>\d+)"
     r"|(?P<parameter>\?\d*)"
     r"|(?P<word>[A-Za-z_][\w.]*|\{[^}]*\})"
-    r"|(?P<mark><>|<=|>=|\|\||[-+*/=<>(),;])"
+    r"|(?P<mark><>|<=|>=|\|\||[-+*/%=<>(),;])"
 )
 _CLAUSES = frozenset(
     {"SELECT", "FROM", "ON", "WHERE", "SET", "VALUES", "ORDER", "LIMIT", "RETURNING", "INTO"}
 )
 _ENDS_TERMS = _CLAUSES | {"LEFT", "JOIN", "GROUP", "HAVING", ";"}
 _OPPOSITES = {"=": "<>", "<>": "=", "<": "<=", "<=": "<", ">": ">=", ">=": ">"}
-_SIGNS = {"+": "-", "-": "+"}
+_SIGNS = {"+": "-", "-": "+", "/": "%", "%": "/"}
 
 Mistake = tuple[str, tuple[Edit, ...]]
 """The operator, and edits of the statement's text."""
