@@ -640,6 +640,7 @@ def anchoring_steps_case() -> Case[
         vectors_scopes=(usual, at_once, epochs),
         host=judged_steps,
         durable=lambda: judged_steps(durable=True),
+        by_steps=True,
         mutants=mutants("anchoring_steps", _anchoring_steps_case_of, (epochs, at_once)),
         variants=ANCHORING_STEPS_VARIANTS,
     )

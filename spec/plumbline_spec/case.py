@@ -121,6 +121,8 @@ class Case(Struct, Generic[S, E, O, C], frozen=True, kw_only=True):
     """A store that several clients use at once; None where the host has but one."""
     storage: Callable[[], Storage[S, E, O]] | None = None
     """A store whose operations can be seen and made to fail; None where nothing is stored."""
+    by_steps: bool = False
+    """Whether an event is one step of one of several processes, and to be killed another one."""
     meeting_scopes: tuple[C, ...] = ()
     """Where events are found that meet in a shared store; () for those of ``descend``."""
     builds: Sequence[Build[S, E, O, C]] = ()

@@ -415,7 +415,10 @@ def _summary(figures: dict[str, int], total: Tally) -> str:
 def run_faults(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> EngineReport:
     """Take every event through power losses and errors, and hold the engine to its controls."""
     if case.storage is None:
-        return not_applicable(case, ENGINE, "the host stores nothing")
+        by_steps = "to be killed between two steps is an event of the machine"
+        return not_applicable(
+            case, ENGINE, by_steps if case.by_steps else "the host stores nothing"
+        )
     run = _Run(case, plan, progress)
     storage = case.storage()
     try:

@@ -59,11 +59,10 @@ def run_interleave(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> En
     """Take every meeting of the machine's events in every mode; hold the engine to its controls."""
     name = case.machine.name
     if case.shared is None:
+        by_steps = "its events are steps of several processes already"
+        why = by_steps if case.by_steps else "the host has one client at a time"
         return EngineReport(
-            machine=name,
-            engine=ENGINE,
-            verdict=Verdict.NOT_APPLICABLE,
-            summary="the host has one client at a time",
+            machine=name, engine=ENGINE, verdict=Verdict.NOT_APPLICABLE, summary=why
         )
     pairing = pair_up(case.machine, case.meeting_scopes or case.scopes[plan.profile.name].descend)
     progress(f"{len(pairing.meetings)} meetings")

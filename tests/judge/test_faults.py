@@ -150,9 +150,18 @@ def test_the_same_seed_does_the_same(toy_spec: Path) -> None:
     assert once.figures == again.figures
 
 
-def test_a_host_that_stores_nothing_is_not_applicable(toy_spec: Path) -> None:
-    report = run(replace(toy.case(), storage=None), toy_spec)
-    assert report.verdict is Verdict.NOT_APPLICABLE
+@pytest.mark.parametrize(
+    ("by_steps", "why"),
+    [
+        (False, "the host stores nothing"),
+        (True, "to be killed between two steps is an event of the machine"),
+    ],
+)
+def test_a_host_that_stores_nothing_is_not_applicable(
+    toy_spec: Path, *, by_steps: bool, why: str
+) -> None:
+    report = run(replace(toy.case(), storage=None, by_steps=by_steps), toy_spec)
+    assert (report.verdict, report.summary) == (Verdict.NOT_APPLICABLE, why)
 
 
 def test_a_control_that_is_not_caught_breaks_the_engine(toy_spec: Path) -> None:

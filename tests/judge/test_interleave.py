@@ -73,9 +73,17 @@ def test_the_same_seed_gives_the_same_figures() -> None:
     assert (one.figures, one.table) == (other.figures, other.table)
 
 
-def test_a_host_with_one_client_is_not_applicable() -> None:
-    report = ran(replace(toy.case(), shared=None))
+@pytest.mark.parametrize(
+    ("by_steps", "why"),
+    [
+        (False, "the host has one client at a time"),
+        (True, "its events are steps of several processes already"),
+    ],
+)
+def test_a_host_with_one_client_is_not_applicable(*, by_steps: bool, why: str) -> None:
+    report = ran(replace(toy.case(), shared=None, by_steps=by_steps))
     assert (report.verdict, report.holds) == (Verdict.NOT_APPLICABLE, True)
+    assert report.summary == why
 
 
 def test_an_outcome_that_is_unknown_is_no_fault() -> None:
