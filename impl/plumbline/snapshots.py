@@ -199,7 +199,7 @@ def _bases(db: apsw.Connection, current: Published) -> Iterator[tuple[int, Stati
     """Yield what the current snapshot, the newest of its lineage, holds of the delta's keys."""
     query = (
         "SELECT l.key, s.outcomes, s.total, s.least, s.greatest, s.squares_high, s.squares_low"
-        " FROM live_statistics AS l JOIN statistics AS s ON s.exact = ?1 AND s.key = l.key"
+        " FROM live_statistics AS l CROSS JOIN statistics AS s ON s.exact = ?1 AND s.key = l.key"
         " AND s.snapshot = (SELECT max(snapshot) FROM statistics"
         " WHERE exact = ?1 AND key = l.key)"
     )

@@ -39,11 +39,11 @@ STATEMENTS_OF_A_MERGE = 14
 STATEMENTS_OF_A_REBUILD = 14
 
 
-def filled(length: int) -> Host:
-    """Return a host with a log of so many outcomes of a hundred keys, and an exact snapshot."""
+def filled(length: int, keys: int = KEYS) -> Host:
+    """Return a host with a log of so many outcomes of so many keys, and an exact snapshot."""
     host = Host(sqlite_anchoring.PROGRAM)
     for first in range(0, length, BATCH):
-        host.step(recording(range(first, min(first + BATCH, length)), keys=KEYS))
+        host.step(recording(range(first, min(first + BATCH, length)), keys=keys))
     host.step(Refresh(now=0))
     return host
 
@@ -81,6 +81,17 @@ def test_a_merge_goes_by_the_keys_of_its_delta_and_not_by_the_log(hosts: dict[in
         assert costs[0].statements <= STATEMENTS_OF_A_MERGE + keys
         assert costs[0].rows <= 2 * keys + 3
     show("a merge", ("log", "keys", "statements", "rows written", "steps"), rows)
+
+
+def test_a_merge_does_not_go_by_the_keys_of_its_snapshot() -> None:
+    found = set[Cost]()
+    for keys in (10, 100, 1_000):
+        host = filled(1_000, keys)
+        spent, outcome = merge_after(host, recording(range(1_000, 1_001), keys=keys))
+        assert (outcome.way, outcome.rows_written) == (Way.DELTA_MERGE, 1)
+        found.add(spent)
+        host.close()
+    assert len(found) == 1
 
 
 def test_a_merge_does_not_go_by_the_outcomes_of_its_delta(hosts: dict[int, Host]) -> None:
