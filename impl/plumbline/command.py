@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 import click
 from click.core import ParameterSource
@@ -398,12 +398,40 @@ def code_of(verdict: "Verdict") -> int:
 
 def main() -> None:
     """Run the command; whatever happens, a traceback does not reach the user."""
+    _stand_in_for_closed_streams()
     _exit(guarded(cli))
 
 
 def main_refresh() -> None:
     """Run ``plumbline refresh-policy-snapshot`` as a program of its own."""
+    _stand_in_for_closed_streams()
     _exit(guarded(cli, ["refresh-policy-snapshot", *sys.argv[1:]]))
+
+
+def _stand_in_for_closed_streams() -> None:
+    """Let what is written to a closed stream go nowhere, and no other file take its number."""
+    streams = sys.stdin, sys.stdout, sys.stderr
+    for number, stream in enumerate(streams):
+        if stream is None:
+            _open_as(number)
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(1, "w", encoding="utf-8")
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", encoding="utf-8")
+
+
+def _open_as(number: int) -> None:
+    opened = os.open(os.devnull, os.O_RDWR)
+    if opened != number:
+        os.dup2(opened, number)
+        os.close(opened)
+
+
+def standard_input() -> BinaryIO:
+    """Return standard input, to be read as bytes. Raises ``UnusableInput`` when it is closed."""
+    if sys.stdin is None:
+        raise UnusableInput("standard input is closed; name a file")
+    return sys.stdin.buffer
 
 
 def _exit(code: int) -> NoReturn:
@@ -421,6 +449,8 @@ def guarded(command: Callable[..., object], args: list[str] | None = None) -> in
     try:
         command(args=args, prog_name="plumbline", standalone_mode=False)
     except SystemExit as ended:
+        if isinstance(ended.__context__, BrokenPipeError):
+            return INTERRUPTED
         return ended.code if isinstance(ended.code, int) else HOLDS
     except BaseException as error:  # noqa: BLE001 - the last resort: an exit code and no traceback
         _say_notes(error)

@@ -17,6 +17,7 @@ from plumbline.options_snapshot import (
     lease,
     lease_of,
     moment,
+    named,
     request,
     terms,
     terms_of,
@@ -33,8 +34,10 @@ if TYPE_CHECKING:
 @database
 @click.argument("run", metavar="RUN")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND...]")
-@click.option("--owner", required=True, metavar="NAME", help="Who judges.")
-@click.option("--candidate", required=True, metavar="HASH", help="Names what is judged.")
+@click.option("--owner", required=True, callback=named, metavar="NAME", help="Who judges.")
+@click.option(
+    "--candidate", required=True, callback=named, metavar="HASH", help="Names what is judged."
+)
 @click.option("--result", metavar="N/N/N", help="What it came to, such as 100/100/0.")
 @click.option(
     "--promoted/--rejected", "promoted", default=None, help="The verdict, where no COMMAND judges."
@@ -125,10 +128,11 @@ def _judged(
     json: bool,
 ) -> "GateReport | Refusing":
     """Let a command judge; what it writes goes to standard error beside a document."""
-    from plumbline.policy_gate import GateCommand, judge
+    from plumbline.policy_gate import GateCommand, judge, told_to_end
 
     by = GateCommand(command, sys.stderr if json else sys.stdout)
-    return judge(database, asked, by, export=export, envelope=envelope)
+    with told_to_end():
+        return judge(database, asked, by, export=export, envelope=envelope)
 
 
 def _code(found: "GateReport | Refusing") -> int:

@@ -18,6 +18,7 @@ from plumbline.options_snapshot import (
     lease,
     lease_of,
     moment,
+    named,
     request,
     terms,
     terms_of,
@@ -54,10 +55,10 @@ def record(database: Path, file: Path, batch: int, request: str | None, *, json:
 
     A line is a JSON object: outcome (its id), family, reward (whole micro-units), and if they
     apply plan, mode, source (live, backfill or gate) and under (the snapshot that the decision was
-    made under). The database is created if there is none. An outcome that is logged already is
-    repeated and not logged twice.
+    made under, once it is published). The database is created if there is none. An outcome that is
+    logged already is repeated and not logged twice. The exit code is 3 if a line is rejected.
     """
-    from plumbline.command import HOLDS, REFUSED
+    from plumbline.command import HOLDS, REFUSED, standard_input
     from plumbline.outcome_log import record as log
     from plumbline.screen import following, write_json
     from plumbline.screen_snapshot import MAX_LINES, show_record
@@ -65,7 +66,7 @@ def record(database: Path, file: Path, batch: int, request: str | None, *, json:
     with following() as told:
         found = log(
             database,
-            sys.stdin.buffer if file == STANDARD_INPUT else file,
+            standard_input() if file == STANDARD_INPUT else file,
             batch=batch,
             keep=None if json else MAX_LINES,
             envelope=envelope_of(None, request),
@@ -187,7 +188,7 @@ def audit(database: Path, *, json: bool) -> None:
 @snapshot.command()
 @database
 @click.argument("pin")
-@click.option("--owner", required=True, metavar="NAME", help="Who reads.")
+@click.option("--owner", required=True, callback=named, metavar="NAME", help="Who reads.")
 @click.option(
     "--snapshot", "one", type=NUMBER, metavar="ID", help="Hold this one. [default: the current]"
 )

@@ -24,6 +24,14 @@ REUSE, MERGES, EXACT = 300, 32, 86_400
 Command = Callable[..., None]
 NUMBER = click.IntRange(0, MOST)
 
+
+def named(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    """Return a text that names somebody or something, and so is not empty."""
+    if not value:
+        raise click.BadParameter("it is empty, and names nothing")
+    return value
+
+
 database = click.argument("database", type=click.Path(path_type=Path))
 as_json = click.option("--json", "json", is_flag=True, help="One JSON document on standard output.")
 moment = click.option(
@@ -82,7 +90,9 @@ terms = (
     click.option("--drift", is_flag=True, help="An audit found the current snapshot to be wrong."),
 )
 lease = (
-    click.option("--for", "seconds", type=NUMBER, metavar="SECONDS", help="Hold it so long."),
+    click.option(
+        "--for", "seconds", type=NUMBER, metavar="SECONDS", help="Hold it so long, from now on."
+    ),
     click.option(
         "--expires",
         type=NUMBER,

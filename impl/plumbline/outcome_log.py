@@ -14,6 +14,7 @@ from typing import BinaryIO, Final
 
 import apsw
 from msgspec import Struct
+from msgspec.structs import replace
 
 from plumbline.outcome_lines import Handed, UnreadableOutcome, batches, outcomes
 from plumbline.policy_snapshot import ONCE, Envelope, ask, opened
@@ -35,6 +36,16 @@ NO_REWARD_BECAUSE: Final = (
 
 Told = Callable[[str], None]
 """Called with what was done so far."""
+
+
+class NewLines(Struct, frozen=True, kw_only=True):
+    """Outcomes of lines without a gap between them, logged one behind the other."""
+
+    first: int
+    """The first line."""
+    last: int
+    position: int
+    """Of the outcome in the first line."""
 
 
 class RepeatedLine(Struct, frozen=True, kw_only=True):
@@ -67,6 +78,7 @@ class RecordReport(Struct, frozen=True, kw_only=True):
     rejected: int
     log_ends_at: int
     """The last position of the log."""
+    new_lines: tuple[NewLines, ...]
     repeated_lines: tuple[RepeatedLine, ...]
     rejected_lines: tuple[RejectedLine, ...]
 
@@ -78,6 +90,7 @@ class _Counts:
         self.keep = keep
         self.lines = self.batches = self.new = self.repeated = self.rejected = 0
         self.last_line = 0
+        self.new_lines: list[NewLines] = []
         self.repeated_lines: list[RepeatedLine] = []
         self.rejected_lines: list[RejectedLine] = []
 
@@ -104,6 +117,18 @@ class _Counts:
                 )
         else:
             self.new += 1
+            self._run_on(handed.line, answer.position)
+
+    def _run_on(self, line: int, position: int) -> None:
+        last = self.new_lines[-1] if self.new_lines else None
+        if (
+            last is not None
+            and line == last.last + 1
+            and position - last.position == line - last.first
+        ):
+            self.new_lines[-1] = replace(last, last=line)
+        elif self.keep is None or len(self.new_lines) <= self.keep:
+            self.new_lines.append(NewLines(first=line, last=line, position=position))
 
     def _reject(self, handed: Handed, reason: str, because: str) -> None:
         self.rejected += 1
@@ -145,7 +170,8 @@ def record(
 ) -> RecordReport:
     """Log the outcomes of a file or a stream; the database is made if there is none (ANC-17).
 
-    ``keep`` is how many lines are named of those repeated, and of those rejected; None names all.
+    ``keep`` is how many lines are named of those repeated, and of those rejected, and how many runs
+    of new ones; None names all.
     With a request id each batch has one, made of it, so the same lines in the same batches are
     answered as they were. Raises ``UnusableInput`` for a line that is no outcome and for what is no
     database, ``RequestReused``, and ``CouldNotFinish``; each says what was recorded.
@@ -178,6 +204,7 @@ def record(
         repeated=counts.repeated,
         rejected=counts.rejected,
         log_ends_at=end,
+        new_lines=tuple(counts.new_lines),
         repeated_lines=tuple(counts.repeated_lines),
         rejected_lines=tuple(counts.rejected_lines),
     )

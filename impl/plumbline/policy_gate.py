@@ -15,7 +15,7 @@ import threading
 import time
 from codecs import getincrementaldecoder
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from selectors import EVENT_READ, DefaultSelector
 from typing import Final, TextIO
@@ -302,9 +302,8 @@ class GateCommand:
         self.out = out
 
     def __call__(self, snapshot: int, folder: Path | None) -> Judgement:
-        """Run it. Raises ``NotJudged`` when it cannot be started, or it or this is told to end."""
-        with _told_to_end():
-            return self._run(snapshot, folder)
+        """Run it. Raises ``NotJudged`` when it cannot be started or is ended by a signal."""
+        return self._run(snapshot, folder)
 
     def _run(self, snapshot: int, folder: Path | None) -> Judgement:
         environment = {**os.environ, SNAPSHOT_ID: str(snapshot)}
@@ -336,12 +335,19 @@ class GateCommand:
         assert process.stdout is not None
         results, decoder = _Results(), getincrementaldecoder("utf-8")("backslashreplace")
         for piece in _pieces(process, process.stdout.fileno()):
-            self.out.write(decoder.decode(piece))
-            self.out.flush()
+            self._say(decoder.decode(piece))
             results.read(piece)
-        self.out.write(decoder.decode(b"", final=True))
-        self.out.flush()
+        rest = decoder.decode(b"", final=True)
+        self._say(rest if results.line_is_over() else f"{rest}\n")
         return results.last()
+
+    def _say(self, text: str) -> None:
+        """Pass text on; whoever reads no more, or reads another alphabet, stops no judge."""
+        encoding = getattr(self.out, "encoding", None) or "utf-8"
+        shown = text.encode(encoding, "backslashreplace").decode(encoding)
+        with suppress(BrokenPipeError):
+            self.out.write(shown)
+            self.out.flush()
 
 
 def _pieces(process: subprocess.Popen[bytes], output: int) -> Generator[bytes]:
@@ -370,11 +376,15 @@ class _Results:
 
     def read(self, piece: bytes) -> None:
         """Read on."""
-        *lines, behind = piece.split(b"\n")
+        *lines, behind = _LINE_ENDS.split(piece)
         for line in lines:
             self._look(self._line + line)
             self._line = b""
         self._line = (self._line + behind)[: MAX_RESULT + 1]
+
+    def line_is_over(self) -> bool:
+        """Tell whether nothing came behind the last end of a line."""
+        return not self._line
 
     def last(self) -> str:
         """Return the last result; "" when there was none."""
@@ -387,9 +397,15 @@ class _Results:
             self._result = said if RESULT.fullmatch(said) else self._result
 
 
+_LINE_ENDS: Final = re.compile(rb"[\r\n]")
+
+
 @contextmanager
-def _told_to_end() -> Generator[None]:
-    """Turn what tells this process to end into ``NotJudged``; in the main thread only."""
+def told_to_end() -> Generator[None]:
+    """Turn what tells this process to end into ``NotJudged``; in the main thread only.
+
+    What is ignored, as under ``nohup``, stays so.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -397,7 +413,8 @@ def _told_to_end() -> Generator[None]:
     def ended(number: int, _frame: object) -> None:
         raise NotJudged(f"the run was ended by {_signal(number)}")
 
-    usual = {one: signal.signal(one, ended) for one in ENDING}
+    heard = [one for one in ENDING if signal.getsignal(one) not in (signal.SIG_IGN, None)]
+    usual = {one: signal.signal(one, ended) for one in heard}
     try:
         yield
     finally:
@@ -424,3 +441,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             return
         except subprocess.TimeoutExpired:
             continue
+        except BaseException:
+            # Told once more: there is no more patience.
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise

@@ -268,7 +268,7 @@ def opened(database: Path, *, create: bool = False) -> Generator[apsw.Connection
     try:
         db = open_database(str(database), create=create)
         yield db
-    except (apsw.Error, SettingNotKept) as error:
+    except (apsw.Error, SettingNotKept, UnicodeDecodeError) as error:
         raise CouldNotFinish(
             f"{database} could not be written ({error}); plumbline snapshot status says what"
             " stands there: try again"

@@ -74,7 +74,7 @@ def reading_beside_writers(
     """Open a Plumbline database that others write, and read one state of it in one transaction.
 
     SQLite notes the reader in what stands beside the database; the database is not changed. Raises
-    ``UnusableInput`` as ``reading``, and ``apsw.BusyError`` when a writer would not let it in.
+    ``UnusableInput`` as ``reading``, and ``CouldNotFinish`` when a writer would not let it in.
     """
     file, flags = str(_real(path)), apsw.SQLITE_OPEN_READWRITE
     yield from _opened(path, newest, file, flags, "BEGIN DEFERRED")
@@ -169,6 +169,8 @@ def _opened(
 def _recognise(db: apsw.Connection, path: Path, newest: int) -> None:
     try:
         version = version_of(db)
+    except (apsw.BusyError, apsw.LockedError) as error:
+        raise CouldNotFinish(f"{path} is held by somebody else ({error}): try again") from error
     except (UnusableInput, apsw.Error, UnicodeDecodeError) as error:
         raise UnusableInput(f"{path} is not a Plumbline database ({error})") from error
     if version == 0:

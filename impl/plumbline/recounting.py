@@ -6,7 +6,7 @@ piece counts, are compared again; so an audit takes time in proportion to what i
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 import apsw
@@ -76,24 +76,32 @@ _CHANGED: Final = (
 def recounts(db: apsw.Connection) -> Iterator[Recount]:
     """Yield every snapshot that can be counted once more, by id (``comparable`` in the model)."""
     manifest = manifest_of(db)
-    reached, _ = foundation_of(db, manifest)
-    held, right, wrong = _Held(db), Counts(), dict[int, Pair]()
-    if manifest.foundation is not None:
-        right = dict(contents(db, manifest.foundation))
-    asked: tuple[Value, ...] = (manifest.epoch, reached)
+    beginning, _ = foundation_of(db, manifest)
+    base = Counts() if manifest.foundation is None else dict(contents(db, manifest.foundation))
+    held, right, reached = _Held(db), dict(base), beginning
+    wrong = dict[int, Pair](_compared(base, held.statistics, right))
+    asked: tuple[Value, ...] = (manifest.epoch, beginning)
     for snapshot, exact, watermark, chain in every_row(db, _COMPARABLE, asked):
-        name, upto, base = as_number(snapshot), as_number(watermark), as_number(exact)
+        name, upto = as_number(snapshot), as_number(watermark)
+        changed = held.go_to(name, as_number(exact))
         piece = counted(db, "position > ? AND position <= ?", (reached, upto))
         right |= merged({key: right[key] for key in piece if key in right}, piece)
         reached = max(reached, upto)
-        for key in held.go_to(name, base) | set(piece) | set(wrong):
-            pair = held.statistics.get(key), right.get(key)
-            if pair[0] == pair[1]:
-                wrong.pop(key, None)
-            else:
-                wrong[key] = pair
+        touched = {*changed, *piece, *wrong}
+        wrong = {**wrong, **_compared(touched, held.statistics, right)}
+        found = wrong = {key: pair for key, pair in wrong.items() if pair[0] != pair[1]}
+        if upto < reached:
+            # No lawful watermark goes back; what does is held to the log by itself.
+            piece = counted(db, "position > ? AND position <= ?", (beginning, upto))
+            alone = merged(base, piece)
+            pairs = _compared({*held.statistics, *alone}, held.statistics, alone)
+            found = {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
         same = chain_at(db, manifest, upto) == chain
-        yield Recount(snapshot=name, exact=base, same=same, wrong=dict(wrong))
+        yield Recount(snapshot=name, exact=as_number(exact), same=same, wrong=found)
+
+
+def _compared(keys: Iterable[int], held: Counts, right: Counts) -> dict[int, Pair]:
+    return {key: (held.get(key), right.get(key)) for key in keys}
 
 
 _COMPARABLE: Final = (

@@ -543,7 +543,7 @@ def _scopes_of_logs() -> tuple[anchoring.Scope, ...]:
     return (
         scope(snapshots=3, modes=either, drift=True, backfills=True, gates=1, refusals=False),
         scope(keys=2, snapshots=3, modes=either, epochs=2, batches=True, gates=1, refusals=False),
-        scope(outcomes=1, modes=anew, epochs=2, truncations=True, backfills=True),
+        scope(outcomes=1, modes=anew, drift=True, epochs=2, truncations=True, backfills=True),
         scope(
             snapshots=3,
             modes=anew,

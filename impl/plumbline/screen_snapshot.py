@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from plumbline.outcome_log import RecordReport
+from plumbline.outcome_log import NewLines, RecordReport
 from plumbline.screen import console, printable
 from plumbline.snapshot_reasons import INELIGIBLE, Refusing
 from plumbline.snapshot_status import (
@@ -43,8 +43,12 @@ def show_audit(found: AuditReport) -> None:
         out.print(Text(f"snapshot {one.snapshot} {_drifted(one)}"), soft_wrap=True)
     if found.live_drifted:
         out.print("the live delta is not what the log makes of what it covers", soft_wrap=True)
-    if not found.holds:
+    if found.repairable:
         out.print("plumbline snapshot refresh --drift publishes what the log makes", soft_wrap=True)
+    elif not found.holds:
+        out.print("let it go: plumbline snapshot unpin", soft_wrap=True)
+    elif not found.judged:
+        out.print("there is nothing to compare", soft_wrap=True)
     elif not found.drifted:
         out.print("everything is what the log makes", soft_wrap=True)
 
@@ -73,8 +77,14 @@ def show_record(found: RecordReport) -> None:
     )
     _print_lines(
         out,
+        "new",
+        found.new - sum(one.last - one.first + 1 for one in found.new_lines[:MAX_LINES]),
+        [_new(one) for one in found.new_lines[:MAX_LINES]],
+    )
+    _print_lines(
+        out,
         "rejected",
-        found.rejected,
+        found.rejected - len(found.rejected_lines[:MAX_LINES]),
         [
             f"line {one.line:,}: {one.outcome} is rejected: {one.reason}: {one.because}"
             for one in found.rejected_lines[:MAX_LINES]
@@ -83,7 +93,7 @@ def show_record(found: RecordReport) -> None:
     _print_lines(
         out,
         "repeated",
-        found.repeated,
+        found.repeated - len(found.repeated_lines[:MAX_LINES]),
         [
             f"line {one.line:,}: {one.outcome} is repeated: it is logged at {one.position:,}"
             for one in found.repeated_lines[:MAX_LINES]
@@ -91,11 +101,21 @@ def show_record(found: RecordReport) -> None:
     )
 
 
-def _print_lines(out: Console, what: str, count: int, lines: Sequence[str]) -> None:
+def _new(one: NewLines) -> str:
+    if one.first == one.last:
+        return f"line {one.first:,} is new: it is logged at {one.position:,}"
+    last = one.position + one.last - one.first
+    return (
+        f"lines {one.first:,} to {one.last:,} are new: they are logged at {one.position:,} to"
+        f" {last:,}"
+    )
+
+
+def _print_lines(out: Console, what: str, left: int, lines: Sequence[str]) -> None:
     for line in lines:
         out.print(Text(printable(line)), soft_wrap=True)
-    if count > len(lines):
-        more = f"and {count - len(lines):,} more are {what}; --json names them all"
+    if left:
+        more = f"and {left:,} more are {what}; --json names them all"
         out.print(more, soft_wrap=True)
 
 
@@ -129,8 +149,8 @@ def _standing(found: StatusReport) -> Iterable[tuple[str, str]]:
     if found.last_refresh is not None:
         yield "refreshed", f"{found.last_refresh.mode.value} ({found.last_refresh.reason.value})"
     if current is not None:
-        merges, age = _count(current.merges, "merge"), f"{current.exact_age_seconds:,} s"
-        yield "exact", f"snapshot {current.exact}, {age} ago, {merges} since"
+        merges, age = _count(current.merges, "merge"), _age(current.exact_age_seconds)
+        yield "exact", f"snapshot {current.exact}, {age}, {merges} since"
     yield "log", _log(found)
     yield "live", _live(found)
     yield "next", f"{found.next.mode.value} ({found.next.reason.value})"
@@ -142,8 +162,12 @@ def _described(one: Published) -> str:
     config = f", configuration {one.config}" if one.config else ""
     return (
         f"{one.snapshot_id}, {one.mode.value} ({one.reason.value}), watermark {one.watermark:,},"
-        f" {_moment(one.generated_at)}, {one.age_seconds:,} s ago{config}"
+        f" {_moment(one.generated_at)}, {_age(one.age_seconds)}{config}"
     )
+
+
+def _age(seconds: int) -> str:
+    return f"{seconds:,} s ago" if seconds >= 0 else f"{-seconds:,} s ahead of this moment"
 
 
 def _log(found: StatusReport) -> str:

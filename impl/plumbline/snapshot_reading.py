@@ -53,7 +53,7 @@ def _log_of(
                     " snapshot record brings it up to date"
                 )
             yield db
-        except apsw.Error as error:
+        except (apsw.Error, UnicodeDecodeError) as error:
             raise CouldNotFinish(
                 f"{database} cannot be read to its end ({error}); "
                 "plumbline audit says what is wrong with it"

@@ -6,13 +6,14 @@ changes. What the next refresh would do is what the table of a refresh says now
 with the live delta is what that table says when no window is ever over.
 """
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
 import apsw
 from msgspec import Struct
+from msgspec.structs import replace
 
 from plumbline.anchoring import PROGRAM
 from plumbline.damaged import MOST, as_number, as_text, every_row
@@ -67,7 +68,9 @@ class Published(Struct, frozen=True, kw_only=True):
     """Since then."""
     generated_at: int
     age_seconds: int
+    """Below 0 when its moment is still to come."""
     exact_age_seconds: int
+    """Likewise."""
     config: str
 
 
@@ -176,7 +179,13 @@ class AuditReport(Struct, frozen=True, kw_only=True):
     database: str
     judged: int
     drifted: tuple[Drift, ...]
+    """With the pins whose lease is not over."""
     live_drifted: bool
+
+    @property
+    def repairable(self) -> bool:
+        """Whether there is something in the place of which a refresh can publish what is right."""
+        return self.live_drifted or any(one.superseded_by is None for one in self.drifted)
 
     @property
     def holds(self) -> bool:
@@ -184,8 +193,7 @@ class AuditReport(Struct, frozen=True, kw_only=True):
 
         A snapshot that was superseded and that no pin holds is kept for its verdicts alone.
         """
-        read = [one for one in self.drifted if one.superseded_by is None or one.pins]
-        return not read and not self.live_drifted
+        return not self.repairable and not any(one.pins for one in self.drifted)
 
 
 def status(
@@ -234,13 +242,23 @@ def status(
 
 def audit(database: Path) -> AuditReport:
     """Count the log once more and compare (ANC-26). Changes nothing and raises as ``status``."""
-    found = read_log(database, recount)
-    return AuditReport(
-        database=str(database),
-        judged=found.judged,
-        drifted=found.drifted,
-        live_drifted=found.live_drifted,
-    )
+
+    def asked(db: apsw.Connection) -> AuditReport:
+        found = recount(db)
+        over = {one.pin for one in _pins(db, clock()) if one.over}
+        return AuditReport(
+            database=str(database),
+            judged=found.judged,
+            drifted=tuple(_read(one, over) for one in found.drifted),
+            live_drifted=found.live_drifted,
+        )
+
+    return read_log(database, asked)
+
+
+def _read(one: Drift, over: Container[str]) -> Drift:
+    """Return it with those pins alone that hold it still."""
+    return replace(one, pins=tuple(pin for pin in one.pins if pin not in over))
 
 
 def _last_refresh(manifest: Manifest, last: Snapshot) -> RefreshStatus:
@@ -261,8 +279,8 @@ def _published(one: Snapshot, now: int) -> Published:
         exact=one.exact,
         merges=one.merged,
         generated_at=one.generated_at,
-        age_seconds=max(0, now - one.generated_at),
-        exact_age_seconds=max(0, now - one.exact_at),
+        age_seconds=now - one.generated_at,
+        exact_age_seconds=now - one.exact_at,
         config=one.config,
     )
 

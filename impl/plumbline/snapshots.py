@@ -35,7 +35,7 @@ from plumbline_models.anchoring import (
     Refused,
     SnapshotId,
 )
-from plumbline_models.decisions.refreshing import Choice, Reason, Sight, Way, choose
+from plumbline_models.decisions.refreshing import Choice, Sight, Way, choose
 from plumbline_models.decisions.statistics import LIMB, Statistics
 
 
@@ -232,7 +232,7 @@ def _rebuild(
     written = db.changes()
     line = (name, 0, event.now, event.now, event.config)
     watermark = _publish(db, manifest, choice, line)
-    drifted = choice.reason is Reason.DRIFT_DETECTED and current is not None
+    doubted = current if current is not None and _doubtful(db, event, manifest, current) else None
     return Refreshed(
         way=choice.way,
         reason=choice.reason,
@@ -242,8 +242,17 @@ def _rebuild(
         rows_read=watermark - beginning,
         rows_written=written,
         foundation=_name(manifest.foundation),
-        doubted=tuple(_verdicts_upon(db, current.exact)) if drifted and current else (),
+        doubted=() if doubted is None else tuple(_verdicts_upon(db, doubted.exact)),
     )
+
+
+def _doubtful(
+    db: apsw.Connection, event: Refresh | OpenGate, manifest: Manifest, current: Published
+) -> bool:
+    """Tell whether the current snapshot is known to be another than the log of its epoch makes."""
+    if current.epoch != manifest.epoch:
+        return event.drift
+    return event.drift or chain_at(db, manifest, current.watermark) != current.chain
 
 
 def _name(snapshot: int | None) -> SnapshotId | None:
@@ -292,8 +301,7 @@ def _publish(
         ),
     )
     db.execute(
-        "UPDATE manifest SET current = ?, issued = ?, reused = 0 WHERE current IS ?",
-        (name, name, manifest.current),
+        "UPDATE manifest SET current = ?, issued = ?, reused = 0 WHERE one = 1", (name, name)
     )
     assert db.changes() == 1, "the manifest was read in this transaction"
     db.execute("DELETE FROM live_statistics")

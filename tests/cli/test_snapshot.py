@@ -29,7 +29,7 @@ from plumbline.database import answered, open_database
 from plumbline.outcome_lines import Handed, UnreadableOutcome, batches
 from plumbline.policy_gate import GateReport, Judgement, Run, judge
 from plumbline.policy_snapshot import Envelope, Terms, refresh
-from plumbline.reading import reading
+from plumbline.reading import WrittenMeanwhile, reading
 from plumbline.schema import COMPACTION, MIGRATIONS
 from plumbline.snapshot_reasons import INELIGIBLE, REFUSED, Refusing
 from plumbline.snapshot_status import rounded, status
@@ -211,7 +211,11 @@ def test_the_lines_of_a_file_are_logged_once_each(run: Runs, tmp_path: Path) -> 
     )
     ran = run("record", file, lines)
     assert ran.code == 0
-    assert ran.out == "2 new, 0 repeated, 0 rejected of 2 outcomes; the log ends at 2\n"
+    assert ran.out == (
+        "2 new, 0 repeated, 0 rejected of 2 outcomes; the log ends at 2\n"
+        "line 1 is new: it is logged at 1\n"
+        "line 3 is new: it is logged at 2\n"
+    )
     one, other = observed(file).log
     assert (one.key.plan, one.key.mode, one.source.value) == ("p", "m", "backfill")
     assert (other.key.plan, other.key.mode, other.source.value) == ("", "", "live")
@@ -245,9 +249,36 @@ def test_a_rejected_line_is_named_with_the_reason_and_leaves_the_others(
         "line 3: o4 is rejected: gate_outcome: ",
         "line 4: o5 is rejected: unknown_snapshot: ",
         "line 6: o2 is repeated: it is logged at 2",
+        "line 5 is new: it is logged at 3",
     ):
         assert said in ran.out
     assert [one.outcome for one in observed(database).log] == ["o1", "o2", "o6"]
+
+
+def test_new_lines_are_told_by_runs(run: Runs, tmp_path: Path) -> None:
+    """A run ends at a line that is blank, repeated or rejected."""
+    new = [line(f"n{number}", number) for number in range(6)]
+    lines = written(
+        tmp_path / "x.jsonl", *new[:2], "", new[2], line("o1", 5), *new[3:5], new[0], new[5]
+    )
+    for batch in (1, 9):
+        file = tmp_path / f"{batch}.db"
+        record(file, line("o1", 5))
+        ran = run("record", file, lines, "--batch", batch, "--json")
+        assert ran.document["new_lines"] == [
+            {"first": 1, "last": 2, "position": 2},
+            {"first": 4, "last": 4, "position": 4},
+            {"first": 6, "last": 7, "position": 5},
+            {"first": 9, "last": 9, "position": 7},
+        ]
+
+
+def test_the_first_runs_are_shown(run: Runs, tmp_path: Path) -> None:
+    pieces = [one for number in range(30) for one in (line(f"n{number}", number), "")]
+    lines = written(tmp_path / "x.jsonl", line("a", 1), *pieces)
+    shown = run("record", tmp_path / "policy.db", lines).out
+    assert "lines 1 to 2 are new: they are logged at 1 to 2\n" in shown
+    assert "line 40 is new: it is logged at 21\nand 10 more are new; --json names them" in shown
 
 
 def test_one_document_lists_every_line_that_is_not_new(
@@ -267,9 +298,11 @@ def test_one_document_lists_every_line_that_is_not_new(
         "repeated",
         "rejected",
         "log_ends_at",
+        "new_lines",
         "repeated_lines",
         "rejected_lines",
     ]
+    assert document["new_lines"] == []
     assert document["repeated_lines"] == [{"line": 1, "outcome": "o1", "position": 1}]
     rejected = msgspec.convert(document["rejected_lines"], list[dict[str, object]])
     assert [one["line"] for one in rejected] == [*range(2, 32)]
@@ -920,6 +953,82 @@ def test_what_drifted_and_was_superseded_is_no_trouble_unless_somebody_reads_it(
     assert fine == [{"snapshot": 1, "superseded_by": 2, "gates": ["g1"], "pins": []}]
 
 
+def test_a_lease_that_is_over_holds_nothing_that_drifted(run: Runs, database: Path) -> None:
+    run("refresh", database)
+    assert run("gate", database, "g1", *JUDGED, "--rejected").code == 0
+    assert run("pin", database, "p1", "--owner", "me", "--expires", 9, "--now", 8).code == 0
+    assert run("pin", database, "p2", "--owner", "me").code == 0
+    take(database, Backfill(outcome=OutcomeId("o1"), reward=9))
+    run("refresh", database, "--drift")
+    ran = run("audit", database)
+    assert (ran.code, ran.out.splitlines()[1:]) == (
+        1,
+        [
+            (
+                "snapshot 1 is not what the log makes; it is superseded by snapshot 2;"
+                " judged by g1; held by p2"
+            ),
+            "let it go: plumbline snapshot unpin",
+        ],
+    )
+    run("unpin", database, "p2")
+    assert run("audit", database).code == 0
+
+
+def test_nothing_to_compare_is_said(run: Runs, database: Path) -> None:
+    said = "0 snapshots of this epoch recounted\nthere is nothing to compare\n"
+    assert run("audit", database).out == said
+
+
+def test_a_moment_that_is_still_to_come_is_shown_as_such(run: Runs, database: Path) -> None:
+    run("refresh", database, "--now", 50)
+    found = run("status", database, "--now", 20, "--json").document
+    current = msgspec.convert(found["current"], dict[str, object])
+    assert (current["age_seconds"], current["exact_age_seconds"]) == (-30, -30)
+    shown = run("status", database, "--now", 20).out
+    assert "exact      snapshot 1, 30 s ahead of this moment, 0 merges since\n" in shown
+
+
+def test_whoever_is_kept_out_is_told_to_try_again(
+    run: Runs, database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("plumbline.reading.WAIT_MS", 1)
+    monkeypatch.setattr(
+        "plumbline.reading._unchanged", lambda *_: (_ for _ in ()).throw(WrittenMeanwhile("w"))
+    )
+    db = apsw.Connection(str(database))
+    db.pragma("locking_mode", "exclusive")
+    with db:
+        db.execute("UPDATE manifest SET issued = issued + 1")
+    for command in (("status",), ("audit",), ("export", tmp_path / "out")):
+        ran = run(command[0], database, *command[1:])
+        assert (ran.code, "is held by somebody else" in ran.err) == (4, True), ran.err
+    db.close()
+
+
+def test_a_text_that_is_none_is_for_an_audit_to_find(run: Runs, database: Path) -> None:
+    run("refresh", database)
+    db = apsw.Connection(str(database))
+    for (trigger,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'"):
+        db.execute(f"DROP TRIGGER {trigger}")
+    db.execute("UPDATE keys SET mode = CAST(x'fffe' AS TEXT)")
+    db.close()
+    for command in (("status", "--snapshot", "1"), ("export", "out")):
+        ran = run(command[0], database, *command[1:])
+        assert (ran.code, "plumbline audit says what is wrong" in ran.err) == (4, True), ran.err
+
+
+def test_a_manifest_that_names_what_no_number_can_be_costs_a_rebuild(
+    run: Runs, database: Path
+) -> None:
+    run("refresh", database)
+    db = apsw.Connection(str(database))
+    db.execute("UPDATE manifest SET current = 9223372036854775807")
+    db.close()
+    ran = run("refresh", database, "--json")
+    assert (ran.code, ran.document["reason"]) == (0, "manifest_invalid")
+
+
 def test_a_healthy_database_is_said_to_be_one(run: Runs, database: Path) -> None:
     run("refresh", database)
     said = "1 snapshot of this epoch recounted\neverything is what the log makes\n"
@@ -1183,7 +1292,7 @@ def test_beside_a_document_a_command_writes_to_standard_error(run: Runs, databas
     program = "import sys; sys.stdout.buffer.write(b'caf\\xc3\\xa9 \\xff')"
     ran = run("gate", database, "g1", *JUDGED, "--json", *python(program))
     assert (ran.code, list(ran.document)) == (0, GATE_KEYS)
-    assert ran.err == "café \\xff"
+    assert ran.err == "café \\xff\n"
     assert (ran.document["result"], ran.document["exit_code"]) == ("", 0)
 
 
@@ -1309,14 +1418,64 @@ def test_a_command_that_does_not_end_when_it_is_told_is_ended(
         "time.sleep(60)\n"
     )
 
+    class Told(io.StringIO):
+        def write(self, _text: str) -> int:
+            raise policy_gate.NotJudged("told")
+
+    by = policy_gate.GateCommand(python(program)[1:], Told())
+    with pytest.raises(policy_gate.NotJudged):
+        judge(database, Run(gate="g1", owner="me", candidate="c1"), by)
+    assert unjudged(database)
+
+
+def test_whoever_is_told_twice_has_no_more_patience(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command does not outlive the run, though what waits for it is broken off."""
+    waited = subprocess.Popen.wait
+    ended = list[int]()
+
+    def wait(self: subprocess.Popen[bytes], timeout: float | None = None) -> int:
+        if timeout is not None:
+            raise KeyboardInterrupt
+        ended.append(waited(self, 30))
+        return ended[-1]
+
+    monkeypatch.setattr(subprocess.Popen, "wait", wait)
+
+    class Told(io.StringIO):
+        def write(self, _text: str) -> int:
+            raise policy_gate.NotJudged("told")
+
+    deaf = (
+        "import signal, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "print('deaf', flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    by = policy_gate.GateCommand(python(deaf)[1:], Told())
+    with pytest.raises(KeyboardInterrupt):
+        judge(database, Run(gate="g1", owner="me", candidate="c1"), by)
+    assert (ended, unjudged(database)) == ([-signal.SIGKILL], True)
+
+
+def test_whoever_reads_no_more_stops_no_judge(database: Path) -> None:
     class Closed(io.StringIO):
         def write(self, _text: str) -> int:
             raise BrokenPipeError
 
-    by = policy_gate.GateCommand(python(program)[1:], Closed())
-    with pytest.raises(BrokenPipeError):
-        judge(database, Run(gate="g1", owner="me", candidate="c1"), by)
-    assert unjudged(database)
+    by = policy_gate.GateCommand(python("print('1/2/3')")[1:], Closed())
+    found = judge(database, Run(gate="g1", owner="me", candidate="c1"), by)
+    assert isinstance(found, GateReport)
+    assert (found.promoted, found.result) == (True, "1/2/3")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", ""])
+def test_what_is_said_ends_in_a_line_of_its_own(run: Runs, database: Path, end: str) -> None:
+    said = python(f"import os; os.write(1, {f'working{chr(13)}4/5/6{end}'.encode()!r})")
+    ran = run("gate", database, "g1", *JUDGED, *said)
+    assert (ran.code, "result: 4/5/6\n" in ran.out) == (0, True)
+    assert "\npolicy_snapshot_id: 1\n" in ran.out.replace("\r", "\n")
 
 
 def test_a_judge_may_be_a_function(database: Path) -> None:
@@ -1469,6 +1628,92 @@ def test_a_gate_that_is_told_to_end_ends_its_command_and_lets_its_snapshot_go(
     assert ran.code == 4
     assert f"the run was ended by {number.name}" in ran.err
     assert (observed(database).pins, observed(database).verdicts) == ((), ())
+
+
+def test_what_is_ignored_stays_so(run: Runs, database: Path) -> None:
+    """As under ``nohup``."""
+    usual = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        told = python(f"import os; os.kill({os.getpid()}, {int(signal.SIGHUP)}); print('1/1/1')")
+        assert run("gate", database, "g1", *JUDGED, *told).code == 0
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, usual)
+
+
+def test_a_gate_that_is_told_to_end_while_it_exports_lets_its_snapshot_go(
+    run: Runs, database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def waiting(*_args: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(30)
+
+    monkeypatch.setattr(policy_gate, "export_from", waiting)
+    ran = run("gate", database, "g1", *JUDGED, "--export", tmp_path / "out", "--", "true")
+    assert (ran.code, "the run was ended by SIGTERM" in ran.err) == (4, True)
+    assert (observed(database).pins, observed(database).verdicts) == ((), ())
+
+
+def in_a_shell(words: str, **named: object) -> subprocess.CompletedProcess[str]:
+    """Run words in a shell that knows the command and the database by name."""
+    program = f"{sys.executable} -c 'from plumbline.command import main; main()' snapshot"
+    names = {"plumbline": program, **{name: str(one) for name, one in named.items()}}
+    return subprocess.run(  # noqa: S603 - the words of this file
+        ["/bin/bash", "-c", words],
+        env={**os.environ, **names},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_report_that_nobody_reads_says_nothing_of_the_candidate(
+    database: Path,
+) -> None:
+    """The exit code is that of a pipe that was closed, and the verdict is recorded."""
+    ran = in_a_shell(
+        "eval $plumbline gate $db g1 --owner o --candidate c --"
+        " sh -c '\"echo a; sleep 1; echo b; sleep 1; echo 1/1/1\"' | head -n 1 >/dev/null;"
+        " echo ${PIPESTATUS[0]}",
+        db=database,
+    )
+    assert ran.stdout == "130\n"
+    (verdict,) = observed(database).verdicts
+    assert (verdict.promoted, verdict.result) == (True, "1/1/1")
+
+
+def test_another_alphabet_on_standard_output_stops_no_judge(database: Path) -> None:
+    ran = in_a_shell(
+        "eval PYTHONIOENCODING=ascii $plumbline gate $db g1 --owner o --candidate c --"
+        " printf \"'caf\\303\\251\\n1/1/1\\n'\"",
+        db=database,
+    )
+    assert (ran.returncode, ran.stdout[:8]) == (0, "caf\\xe9\n")
+
+
+@pytest.mark.parametrize(
+    ("closed", "code"), [("<&-", 0), (">&-", 0), ("2>&-", 0), ("<&- >&- 2>&-", 0)]
+)
+def test_streams_that_are_closed_are_in_nobodys_way(database: Path, closed: str, code: int) -> None:
+    ran = in_a_shell(f"eval $plumbline status $db {closed}", db=database)
+    assert (ran.returncode, ran.stderr) == (code, "")
+    gate = f"eval $plumbline gate $db g1 --owner o --candidate c -- echo 1/1/1 {closed}"
+    ran = in_a_shell(gate, db=database)
+    assert (ran.returncode, ran.stderr) == (code, "")
+    assert len(observed(database).verdicts) == 1
+
+
+def test_standard_input_that_is_closed_is_said(database: Path) -> None:
+    ran = in_a_shell("eval $plumbline record $db '<&-'", db=database)
+    assert (ran.returncode, "standard input is closed; name a file" in ran.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "command", [("pin", "p1", "--owner", ""), ("gate", "g1", "--owner", "", "--candidate", "c")]
+)
+def test_a_name_is_not_empty(run: Runs, database: Path, command: tuple[str, ...]) -> None:
+    ran = run(command[0], database, *command[1:])
+    assert (ran.code, "it is empty, and names nothing" in ran.err) == (2, True)
 
 
 def failing_after(monkeypatch: pytest.MonkeyPatch, name: str, errors: Iterator[Exception]) -> None:

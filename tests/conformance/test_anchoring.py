@@ -18,7 +18,9 @@ from plumbline.sqlite_host import SqliteHost
 from plumbline.sqlite_shared import MODES, SqliteShared
 from plumbline_models import anchoring
 from plumbline_models.anchoring import (
+    Audit,
     Audited,
+    Backfill,
     CloseGate,
     Correction,
     Drift,
@@ -38,6 +40,8 @@ from plumbline_models.anchoring import (
     SnapshotId,
     State,
     Truncate,
+    Truncated,
+    queries,
 )
 from plumbline_models.contract import StateClause
 from plumbline_models.decisions.refreshing import Mode, Way, Windows
@@ -216,12 +220,82 @@ def test_an_audit_sees_a_snapshot_that_was_edited_by_hand() -> None:
     with hosting(*EVERYTHING) as host:
         host.connection.execute("DROP TRIGGER statistics_stay")
         host.connection.execute("UPDATE statistics SET total = total + 1 WHERE snapshot = 2")
-        found = host.step(anchoring.Audit())
+        found = host.step(Audit())
         about = Drift(snapshot=SnapshotId(2), superseded_by=None, gates=(GATE,), pins=(PinId("p"),))
         assert found == Audited(judged=2, drifted=(about,), live_drifted=False)
         fresh = host.step(replace(AUTO, drift=True))
         assert isinstance(fresh, Refreshed)
         assert (fresh.way, fresh.doubted) == (Way.FULL_REBUILD, (GATE,))
+
+
+DAMAGES = (
+    "UPDATE statistics SET total = total + 1 WHERE snapshot = 1",
+    "DELETE FROM statistics WHERE snapshot = 1 AND key = 1",
+    "DELETE FROM statistics WHERE snapshot = 2",
+    "UPDATE snapshots SET watermark = 1 WHERE snapshot = 3",
+    "UPDATE snapshots SET watermark = 5 WHERE snapshot = 2",
+    "UPDATE log SET reward = 7 WHERE position = 5",
+    "UPDATE live_statistics SET total = total + 1",
+)
+
+
+@pytest.mark.parametrize("statements", [(), *((one,) for one in DAMAGES), DAMAGES[1:4]])
+@pytest.mark.parametrize("truncated", [True, False])
+def test_an_audit_of_rows_is_that_of_the_state(
+    statements: tuple[str, ...], *, truncated: bool
+) -> None:
+    """ANC-26, ANC-1: rows are compared where they changed, the model compares whole snapshots."""
+    more = (replace(AUTO, now=5), recording([6, 7]), AUTO, FULL, recording([8]), AUTO)
+    before = (one for one in EVERYTHING if truncated or not isinstance(one, Truncate))
+    with hosting(*before, *more) as host:
+        db = host.connection
+        for (trigger,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'"):
+            db.execute(f"DROP TRIGGER {trigger}")
+        for statement in statements:
+            db.execute(statement)
+        state = host.observe()
+        assert host.step(Audit()) == MACHINE.step(state, Audit())[1]
+        for clause in ("ANC-1", "ANC-2"):
+            found = [str(one) for one in QUERIES[clause](db)]
+            assert found == [str(one) for one in CLAUSES[clause].witnesses(state)]
+
+
+@pytest.mark.parametrize("statement", ["", "UPDATE statistics SET total = 0 WHERE key = 1"])
+def test_an_audit_sees_a_key_that_the_foundation_alone_holds(statement: str) -> None:
+    """A retracted outcome comes back by a script, is rebuilt, and its row is truncated."""
+    retracted = Rewrite(
+        corrections=(Correction(outcome=OutcomeId("o1"), key=draft(1).key, reward=None),)
+    )
+    back = Backfill(outcome=OutcomeId("o1"), reward=5)
+    with hosting(recording([1]), retracted, AUTO, back, FULL) as host:
+        assert isinstance(host.step(Truncate(snapshot=SnapshotId(2))), Truncated)
+        if statement:
+            host.connection.execute("DROP TRIGGER statistics_stay")
+            host.connection.execute(statement)
+        found = host.step(Audit())
+        assert found == MACHINE.step(host.observe(), Audit())[1]
+        assert isinstance(found, Audited)
+        assert [one.snapshot for one in found.drifted] == [1]
+
+
+def test_a_rebuild_adds_what_is_near_the_bounds_of_a_number() -> None:
+    """2**31 outcomes of a key, of the greatest reward, and of one whose squares carry."""
+    many = 2**31 - 2
+    with hosting(recording([1, 2]), FULL, Truncate(snapshot=SnapshotId(1))) as host:
+        db = host.connection
+        db.execute("DROP TRIGGER statistics_stay")
+        db.execute(
+            "UPDATE statistics SET outcomes = ?, total = ?, greatest = ?, squares_high = ?,"
+            " squares_low = ?",
+            (many, many * MOST, MOST, many * MOST, 999_999),
+        )
+        host.step(recording([3, 4]))
+        assert isinstance(host.step(FULL), Refreshed)
+        state = host.observe()
+        found, base = state.snapshots[-1].statistics, state.snapshots[0].statistics
+        assert found == queries.merged(base, queries.fold(state.log))
+        assert max(one.statistics.count for one in found) >= many
+        assert max(one.statistics.squares_low for one in found) < MOST
 
 
 def test_what_is_refused_writes_nothing() -> None:

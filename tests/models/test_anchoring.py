@@ -347,6 +347,23 @@ def test_drift_doubts_the_verdicts_of_its_lineage() -> None:
     assert refreshed(*events).doubted == (GATE,)
     assert refreshed(*events[:-1], FULL, replace(AUTO, drift=True)).doubted == ()
     assert refreshed(*events[:-1], FULL).doubted == ()
+    assert refreshed(*events[:-1], replace(FULL, drift=True)).doubted == (GATE,)
+
+
+def test_verdicts_are_doubted_whatever_the_reason_of_the_rebuild_is() -> None:
+    """ANC-15: of what drifted it matters that it did; a lawful rewriting is no drift."""
+    read = (ONE, AUTO, open_gate(), CLOSE)
+    script = Backfill(outcome=OutcomeId("o1"), reward=5)
+    found = refreshed(*read, script, FULL)
+    assert (found.reason, found.doubted) == (Reason.FORCED, (GATE,))
+    found = refreshed(*read, script, Lose(what=Loss.LIVE_ABSENT), AUTO)
+    assert (found.reason, found.doubted) == (Reason.LIVE_ABSENT, (GATE,))
+    rewrite = Rewrite(corrections=(Correction(outcome=OutcomeId("o1"), key=key(1), reward=5),))
+    found = refreshed(*read, rewrite, AUTO)
+    assert (found.reason, found.doubted) == (Reason.EPOCH_MISMATCH, ())
+    behind = Backfill(outcome=OutcomeId("o2"), reward=5)
+    found = refreshed(*read, TWO, behind, AUTO)
+    assert (found.reason, found.doubted) == (Reason.DRIFT_DETECTED, ())
 
 
 # The log

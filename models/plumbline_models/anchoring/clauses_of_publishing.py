@@ -20,7 +20,7 @@ from plumbline_models.anchoring.values import (
     State,
 )
 from plumbline_models.contract import StepClause, Witness
-from plumbline_models.decisions.refreshing import Choice, Reason, Way
+from plumbline_models.decisions.refreshing import Choice, Way
 
 Clauses = tuple[StepClause[State, Event, Outcome], ...]
 
@@ -122,7 +122,8 @@ def _about_snapshots() -> Clauses:
             title="told truly",
             sentence="A refresh MUST say the snapshot that is current, the one before, the"
             " watermark, the rows that it read and wrote, what a rebuild began with, and which"
-            " verdicts are doubted.",
+            " verdicts are doubted: whatever the reason is, those about the lineage of a snapshot"
+            " that is known to be wrong.",
             events=(Refresh,),
             outcomes=(Refreshed,),
             breaks=_told_truly,
@@ -278,7 +279,7 @@ def _anchored_anew(before: State, event: Event, outcome: Outcome, after: State) 
 
 
 def _told_truly(before: State, event: Event, outcome: Outcome, after: State) -> Witness | None:
-    del event
+    assert isinstance(event, Refresh)
     assert isinstance(outcome, Refreshed)
     at = queries.current_of(after)
     if at is None:
@@ -294,7 +295,7 @@ def _told_truly(before: State, event: Event, outcome: Outcome, after: State) -> 
     if said != right:
         return _witness(f"snapshot {at.id}", f"{said} is said, {right} is so")
     foundation = before.foundation if outcome.way is Way.FULL_REBUILD else None
-    doubted = _doubted(before) if outcome.reason is Reason.DRIFT_DETECTED else ()
+    doubted = _doubted(before, event) if outcome.way is Way.FULL_REBUILD else ()
     if (outcome.foundation, outcome.doubted) != (foundation, doubted):
         found = f"foundation {outcome.foundation}, doubted {outcome.doubted}"
         return _witness(f"snapshot {at.id}", f"{found}; expected {foundation}, {doubted}")
@@ -333,9 +334,9 @@ def _rows(before: State, way: Way, made: Snapshot) -> tuple[int, int]:
     return delta, delta
 
 
-def _doubted(before: State) -> tuple[str, ...]:
+def _doubted(before: State, event: Refresh) -> tuple[str, ...]:
     current = queries.current_of(before)
-    if current is None:
+    if current is None or not queries.doubtful(before, event):
         return ()
     lineage = {one.id for one in before.snapshots if one.exact == current.exact}
     return tuple(one.gate for one in before.verdicts if one.snapshot in lineage)

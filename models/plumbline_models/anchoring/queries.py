@@ -152,6 +152,15 @@ def live_drifted(state: State) -> bool:
     return live.statistics != fold(row for row in state.log if live.lo < row.position <= live.hi)
 
 
+def doubtful(state: State, event: Refresh | OpenGate) -> bool:
+    """Tell whether the current snapshot is known to be another than the log of its epoch makes."""
+    at = current_of(state)
+    if at is None:
+        return False
+    rewritten = at.epoch == state.epoch and chain_at(state, at.watermark) != at.chain
+    return event.drift or rewritten
+
+
 def sight(state: State, event: Refresh | OpenGate) -> Sight:
     """Return what a refresh sees of the log, of the current snapshot and of the live delta."""
     at, live, end = current_of(state), state.live, end_of(state)

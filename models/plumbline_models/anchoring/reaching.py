@@ -69,7 +69,7 @@ def about_reach() -> tuple[SometimesClause[State, Event, Outcome], ...]:
         _sometimes(
             "ANC-33",
             "doubted",
-            "Sometimes a verdict is doubted, because drift was detected in its snapshot's lineage.",
+            "Sometimes a verdict is doubted, because the current snapshot is known to be wrong.",
             lambda _before, _event, outcome, _after: (
                 isinstance(outcome, Refreshed) and bool(outcome.doubted)
             ),

@@ -65,7 +65,7 @@ from plumbline_models.anchoring.values import (
     Verdict,
 )
 from plumbline_models.decisions.chaining import START, digest
-from plumbline_models.decisions.refreshing import Choice, Reason, Way
+from plumbline_models.decisions.refreshing import Choice, Way
 from plumbline_models.decisions.statistics import is_reward
 
 
@@ -306,7 +306,9 @@ def refreshed(
             rows_written=0,
         )
     made = _made(state, event, choice, current)
-    return _published(state, made), _said(state, made, current)
+    doubted = rules.chains and made.way is Way.FULL_REBUILD and queries.doubtful(state, event)
+    gates = _judged_by_lineage(state) if doubted else ()
+    return _published(state, made), _said(state, made, gates)
 
 
 def _made(
@@ -356,10 +358,9 @@ def _published(state: State, made: Snapshot) -> State:
     )
 
 
-def _said(state: State, made: Snapshot, current: Snapshot | None) -> Refreshed:
+def _said(state: State, made: Snapshot, doubted: tuple[GateId, ...]) -> Refreshed:
     full, live = made.way is Way.FULL_REBUILD, state.live
     delta = live.statistics if isinstance(live, Live) else ()
-    doubted = current if made.reason is Reason.DRIFT_DETECTED else None
     return Refreshed(
         way=made.way,
         reason=made.reason,
@@ -369,11 +370,14 @@ def _said(state: State, made: Snapshot, current: Snapshot | None) -> Refreshed:
         rows_read=len(state.log) if full else len(delta),
         rows_written=len(made.statistics) if full else len(delta),
         foundation=state.foundation if full else None,
-        doubted=() if doubted is None else _doubted(state, doubted),
+        doubted=doubted,
     )
 
 
-def _doubted(state: State, current: Snapshot) -> tuple[GateId, ...]:
+def _judged_by_lineage(state: State) -> tuple[GateId, ...]:
+    """Return the gates with a verdict about a snapshot of the current lineage."""
+    current = queries.current_of(state)
+    assert current is not None
     lineage = {one.id for one in state.snapshots if one.exact == current.exact}
     return tuple(one.gate for one in state.verdicts if one.snapshot in lineage)
 

@@ -454,7 +454,7 @@ class Refreshed(
     foundation: SnapshotField | None = None
     """What a rebuild began with, where the log was truncated."""
     doubted: tuple[GateField, ...] = ()
-    """When drift was detected: gates with a verdict about a snapshot of that lineage."""
+    """After a rebuild in the place of what was wrong: gates that judged by its lineage."""
 
 
 class Ineligible(
