@@ -14,6 +14,7 @@ import apsw
 import msgspec
 import pytest
 from msgspec import Struct
+from typing_extensions import override
 
 from plumbline import (
     options_snapshot,
@@ -993,9 +994,11 @@ def test_whoever_is_kept_out_is_told_to_try_again(
     run: Runs, database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("plumbline.reading.WAIT_MS", 1)
-    monkeypatch.setattr(
-        "plumbline.reading._unchanged", lambda *_: (_ for _ in ()).throw(WrittenMeanwhile("w"))
-    )
+
+    def changed(*_args: object) -> None:
+        raise WrittenMeanwhile("it was written")
+
+    monkeypatch.setattr("plumbline.reading._unchanged", changed)
     db = apsw.Connection(str(database))
     db.pragma("locking_mode", "exclusive")
     with db:
@@ -1432,16 +1435,17 @@ def test_whoever_is_told_twice_has_no_more_patience(
     database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The command does not outlive the run, though what waits for it is broken off."""
-    waited = subprocess.Popen.wait
     ended = list[int]()
 
-    def wait(self: subprocess.Popen[bytes], timeout: float | None = None) -> int:
-        if timeout is not None:
-            raise KeyboardInterrupt
-        ended.append(waited(self, 30))
-        return ended[-1]
+    class Impatient(subprocess.Popen[bytes]):
+        @override
+        def wait(self, timeout: float | None = None) -> int:
+            if timeout is not None:
+                raise KeyboardInterrupt
+            ended.append(super().wait(30))
+            return ended[-1]
 
-    monkeypatch.setattr(subprocess.Popen, "wait", wait)
+    monkeypatch.setattr(subprocess, "Popen", Impatient)
 
     class Told(io.StringIO):
         def write(self, _text: str) -> int:
