@@ -11,7 +11,7 @@ which a process that is killed lets go.
 import fcntl
 import os
 from collections.abc import Generator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -52,6 +52,10 @@ class Store(Protocol):
         """Put a content in the place of a file, whole or not at all, and durably."""
         ...
 
+    def lines(self, name: str) -> list[bytes]:
+        """Return the lines of a file; a last one that was written half is none."""
+        ...
+
     def append(self, name: str, line: bytes) -> None:
         """Add a line to a file, durably; what was written half before it is cut off."""
         ...
@@ -61,10 +65,32 @@ class Store(Protocol):
         ...
 
 
-class MemoryStore:
+class _Held:
+    """Whether a store is locked; what has to be written under the lock is written so alone."""
+
+    def __init__(self) -> None:
+        self._held = False
+
+    @contextmanager
+    def holding(self) -> Generator[None]:
+        """Be locked."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+
+    def refuse_without(self, name: str) -> None:
+        """Raise ``RuntimeError`` when it is not."""
+        if not self._held:
+            raise RuntimeError(f"{name} is written without the lock")
+
+
+class MemoryStore(_Held):
     """Files in memory, which can be copied as they are."""
 
     def __init__(self, files: dict[str, bytes] | None = None) -> None:
+        super().__init__()
         self.files = dict(files or {})
 
     def read(self, name: str) -> bytes | None:
@@ -73,21 +99,29 @@ class MemoryStore:
 
     def write(self, name: str, content: bytes) -> None:
         """Put a content in the place of a file."""
+        if name == MANIFEST:
+            self.refuse_without(name)
         self.files[name] = content
+
+    def lines(self, name: str) -> list[bytes]:
+        """Return the lines of a file."""
+        return self.files.get(name, b"").splitlines()
 
     def append(self, name: str, line: bytes) -> None:
         """Add a line to a file."""
-        self.files[name] = _whole_lines(self.files.get(name, b"")) + line + b"\n"
+        self.refuse_without(name)
+        self.files[name] = self.files.get(name, b"") + line + b"\n"
 
     def locked(self) -> AbstractContextManager[None]:
         """Keep nobody: there is one thread."""
-        return nullcontext()
+        return self.holding()
 
 
-class FolderStore:
-    """Files in a folder."""
+class FolderStore(_Held):
+    """Files in a folder; one of them is for one thread."""
 
     def __init__(self, folder: Path) -> None:
+        super().__init__()
         self.folder = folder
 
     def read(self, name: str) -> bytes | None:
@@ -99,17 +133,24 @@ class FolderStore:
 
     def write(self, name: str, content: bytes) -> None:
         """Put a content in the place of a file. Raises ``OSError``."""
+        if name == MANIFEST:
+            self.refuse_without(name)
         write_atomically(self.folder / name, content)
+
+    def lines(self, name: str) -> list[bytes]:
+        """Return the whole lines of a file. Raises ``OSError``."""
+        return self._whole_lines(self.read(name) or b"").splitlines()
 
     def append(self, name: str, line: bytes) -> None:
         """Add a line to a file, behind the last whole one. Raises ``OSError``.
 
         Nobody else may append meanwhile: what is behind the last whole line is cut off.
         """
+        self.refuse_without(name)
         new = not (self.folder / name).exists()
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
         with os.fdopen(os.open(self.folder / name, flags, 0o644), "r+b") as file:
-            file.truncate(len(_whole_lines(file.read())))
+            file.truncate(len(self._whole_lines(file.read())))
             file.seek(0, os.SEEK_END)
             file.write(line + b"\n")
             file.flush()
@@ -123,12 +164,13 @@ class FolderStore:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
         with os.fdopen(os.open(self.folder / LOCK, flags, 0o644), "r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+            with self.holding():
+                yield
 
-
-def _whole_lines(content: bytes) -> bytes:
-    """Return a content without a last line that was written half."""
-    return content[: content.rfind(b"\n") + 1]
+    @staticmethod
+    def _whole_lines(content: bytes) -> bytes:
+        """Return a content without a last line that was written half."""
+        return content[: content.rfind(b"\n") + 1]
 
 
 # What is there
@@ -136,8 +178,7 @@ def _whole_lines(content: bytes) -> bytes:
 
 def read_log(store: Store) -> tuple[Row, ...]:
     """Return the outcomes of the log, in order."""
-    content = _whole_lines(store.read(LOG) or b"")
-    return tuple(_rows.decode(line) for line in content.splitlines())
+    return tuple(_rows.decode(line) for line in store.lines(LOG))
 
 
 def read_epoch(store: Store) -> Epoch:

@@ -38,7 +38,7 @@ def miscounted(db: apsw.Connection) -> Iterator[Witness]:
     if logged == delta.chain:
         right = counted(db, "position > ? AND position <= ?", (delta.lo, delta.hi))
         held = dict(live_contents(db))
-        pairs = {key: (held.get(key), right.get(key)) for key in {*held, *right}}
+        pairs = {key: Pair(held=held.get(key), right=right.get(key)) for key in {*held, *right}}
         yield from _differing(db, "live", "the live delta", pairs)
 
 
@@ -46,7 +46,7 @@ def _differing(
     db: apsw.Connection, table: str, row: str, pairs: Mapping[int, Pair]
 ) -> Iterator[Witness]:
     for name, key in sorted((_named(db, key), key) for key in pairs):
-        said = difference(*pairs[key])
+        said = difference(pairs[key].held, pairs[key].right)
         if said:
             yield Witness(table=table, row=f"{row}, key {name}", found=said)
 

@@ -40,7 +40,6 @@ def lose(db: apsw.Connection, event: Lose) -> Outcome:
     if delta is None:
         return Refused(reason=Refusal.NOTHING_TO_LOSE)
     if event.what is Loss.LIVE_ABSENT:
-        db.execute("DELETE FROM live_statistics")
         db.execute("DELETE FROM live")
         return Lost()
     if torn(delta):
@@ -57,9 +56,9 @@ def _damage(db: apsw.Connection, delta: Delta, what: Loss) -> Outcome:
             if anchor is None or anchor.watermark != delta.lo:
                 return Refused(reason=Refusal.NOTHING_TO_LOSE)
             db.execute("DELETE FROM live_statistics")
-            stale = (delta.lo, anchor.chain, delta.hi, delta.chain)
             db.execute(
-                "UPDATE live SET hi = ?1, chain = ?2 WHERE hi <> ?1 OR chain <> ?2", stale[:2]
+                "UPDATE live SET hi = ?1, chain = ?2 WHERE hi <> ?1 OR chain <> ?2",
+                (delta.lo, anchor.chain),
             )
         case _:
             other = _parent(db, delta.anchor)

@@ -27,8 +27,14 @@ from plumbline.snapshots import contents, live_contents, live_delta, torn
 from plumbline_models.anchoring import Audited, Drift, GateId, PinId, SnapshotId
 from plumbline_models.decisions.statistics import Statistics
 
-Pair = tuple[Statistics | None, Statistics | None]
-"""What a snapshot holds of a key, and what the log makes; None of no outcome."""
+
+class Pair(Struct, frozen=True, kw_only=True):
+    """The statistics of a key, twice; None of no outcome."""
+
+    held: Statistics | None
+    """By a snapshot, or by the live delta."""
+    right: Statistics | None
+    """What the log makes."""
 
 
 class Recount(Struct, frozen=True, kw_only=True):
@@ -79,7 +85,7 @@ def recounts(db: apsw.Connection) -> Iterator[Recount]:
     beginning, _ = foundation_of(db, manifest)
     base = Counts() if manifest.foundation is None else dict(contents(db, manifest.foundation))
     held, right, reached = _Held(db), dict(base), beginning
-    wrong = dict[int, Pair](_compared(base, held.statistics, right))
+    wrong = _compared(base, held.statistics, right)
     asked: tuple[Value, ...] = (manifest.epoch, beginning)
     for snapshot, exact, watermark, chain in every_row(db, _COMPARABLE, asked):
         name, upto = as_number(snapshot), as_number(watermark)
@@ -88,20 +94,22 @@ def recounts(db: apsw.Connection) -> Iterator[Recount]:
         right |= merged({key: right[key] for key in piece if key in right}, piece)
         reached = max(reached, upto)
         touched = {*changed, *piece, *wrong}
-        wrong = {**wrong, **_compared(touched, held.statistics, right)}
-        found = wrong = {key: pair for key, pair in wrong.items() if pair[0] != pair[1]}
+        found = wrong = _differing(_compared(touched, held.statistics, right))
         if upto < reached:
             # No lawful watermark goes back; what does is held to the log by itself.
             piece = counted(db, "position > ? AND position <= ?", (beginning, upto))
             alone = merged(base, piece)
-            pairs = _compared({*held.statistics, *alone}, held.statistics, alone)
-            found = {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
+            found = _differing(_compared({*held.statistics, *alone}, held.statistics, alone))
         same = chain_at(db, manifest, upto) == chain
         yield Recount(snapshot=name, exact=as_number(exact), same=same, wrong=found)
 
 
 def _compared(keys: Iterable[int], held: Counts, right: Counts) -> dict[int, Pair]:
-    return {key: (held.get(key), right.get(key)) for key in keys}
+    return {key: Pair(held=held.get(key), right=right.get(key)) for key in keys}
+
+
+def _differing(pairs: Mapping[int, Pair]) -> dict[int, Pair]:
+    return {key: one for key, one in pairs.items() if one.held != one.right}
 
 
 _COMPARABLE: Final = (

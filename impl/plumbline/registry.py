@@ -501,6 +501,7 @@ def anchoring_case() -> Case[anchoring.State, anchoring.Event, anchoring.Outcome
 AUTO_MODE, DELTA_MODE, FULL_MODE = Mode
 NO_WINDOW = Windows(reuse=0, merges=0, exact=0)
 TWO_MERGES = replace(anchoring.WINDOWS, merges=2)
+STALE, FOREIGN = anchoring.Loss.LIVE_STALE, anchoring.Loss.LIVE_FOREIGN
 FEW_MERGES = replace(anchoring.WINDOWS, merges=5)
 
 
@@ -588,6 +589,7 @@ def _small_anchoring_scopes() -> tuple[anchoring.Scope, ...]:
         epochs,
         replace(once, refusals=False),
         replace(foundations, epochs=1),
+        replace(epochs, outcomes=1, keys=1, gates=0, losses=(STALE, FOREIGN)),
         replace(pins, outcomes=1, snapshots=2, collections=(0,)),
         refused,
         late,
@@ -613,6 +615,7 @@ def anchoring_steps_case() -> Case[
     scope = anchoring_steps.Scope
     usual, epochs = scope(), scope(outcomes=2, kills=False, epochs=2)
     at_once = scope(outcomes=2, refreshers=2, refusals=False)
+    older = scope(outcomes=2, publications=3, refusals=False)
     crowd = scope(outcomes=2, recorders=2, refreshers=2, epochs=2, refusals=False)
     larger = scope(outcomes=4, publications=3, recorders=2, refusals=False)
     million = scope(outcomes=3, publications=3, recorders=2, refreshers=2, refusals=False)
@@ -625,15 +628,19 @@ def anchoring_steps_case() -> Case[
             ("TRANSACTIONS", "ISSUE_12"),
         ),
         scopes={
-            "quick": Scopes(explore=(usual, at_once, crowd), descend=(usual, at_once), diff=usual),
+            "quick": Scopes(
+                explore=(usual, at_once, older, crowd),
+                descend=(usual, at_once, older),
+                diff=usual,
+            ),
             "ci": Scopes(
-                explore=(usual, at_once, crowd, larger, million),
-                descend=(usual, at_once, crowd),
+                explore=(usual, at_once, older, crowd, larger, million),
+                descend=(usual, at_once, older, crowd),
                 diff=usual,
             ),
             "nightly": Scopes(
-                explore=(usual, at_once, crowd, larger, million),
-                descend=(usual, at_once, crowd),
+                explore=(usual, at_once, older, crowd, larger, million),
+                descend=(usual, at_once, older, crowd),
                 diff=usual,
             ),
         },
@@ -641,7 +648,7 @@ def anchoring_steps_case() -> Case[
         host=judged_steps,
         durable=lambda: judged_steps(durable=True),
         by_steps=True,
-        mutants=mutants("anchoring_steps", _anchoring_steps_case_of, (epochs, at_once)),
+        mutants=mutants("anchoring_steps", _anchoring_steps_case_of, (epochs, at_once, older)),
         variants=ANCHORING_STEPS_VARIANTS,
     )
 

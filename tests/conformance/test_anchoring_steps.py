@@ -94,7 +94,22 @@ def test_outcomes_are_logged_and_published_without_interference(store: Store) ->
     assert (manifest.id, manifest.watermark, manifest.statistics) == (3, 2, fold([1, 2]))
 
 
-def test_a_line_that_was_written_half_is_none_and_is_cut_off(store: Store) -> None:
+def test_what_needs_the_lock_is_not_written_without_it(store: Store) -> None:
+    for write in (
+        lambda: store.append(steps.LOG, canonical(row(1))),
+        lambda: store.write(steps.MANIFEST, b"{}"),
+    ):
+        with pytest.raises(RuntimeError, match="without the lock"):
+            write()
+    assert (store.read(steps.LOG), store.read(steps.MANIFEST)) == (None, None)
+    with store.locked():
+        store.append(steps.LOG, canonical(row(1)))
+    with pytest.raises(RuntimeError):
+        store.append(steps.LOG, canonical(row(2)))
+
+
+def test_a_line_that_was_written_half_is_none_and_is_cut_off(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
     log(store, 1)
     whole = store.read(steps.LOG)
     assert whole is not None

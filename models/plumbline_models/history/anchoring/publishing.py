@@ -122,7 +122,7 @@ def _not_rebuilt(state: State, event: Event) -> tuple[State, Outcome]:
     if outcome.reason is not Reason.COMPACTION_DUE_TO_EXACT_LINEAGE_AGE:
         return after, outcome
     pins = tuple(replace(one, snapshot=current.id) for one in after.pins)
-    return replace(state, pins=pins), replace(outcome, snapshot=current.id)
+    return replace(state, pins=pins, reused=False), replace(outcome, snapshot=current.id)
 
 
 # Reused
