@@ -38,6 +38,9 @@ LIVE = "policy_stats_live.json"
 MANIFEST = "policy_snapshot.json"
 LOCK = "policy_snapshot.lock"
 
+UNDER_THE_LOCK = frozenset({LOG, EPOCH, MANIFEST})
+"""What is written by whoever has looked first, and under the lock."""
+
 FIRST_EPOCH = 1
 
 
@@ -66,7 +69,11 @@ class Store(Protocol):
 
 
 class _Held:
-    """Whether a store is locked; what has to be written under the lock is written so alone."""
+    """Whether a store is locked; what needs the lock is used so alone.
+
+    That is what is written in ``UNDER_THE_LOCK``, and the epoch, which is read with the rows that
+    it is about.
+    """
 
     def __init__(self) -> None:
         self._held = False
@@ -83,7 +90,7 @@ class _Held:
     def refuse_without(self, name: str) -> None:
         """Raise ``RuntimeError`` when it is not."""
         if not self._held:
-            raise RuntimeError(f"{name} is written without the lock")
+            raise RuntimeError(f"{name} is used without the lock")
 
 
 class MemoryStore(_Held):
@@ -95,11 +102,13 @@ class MemoryStore(_Held):
 
     def read(self, name: str) -> bytes | None:
         """Return what a file holds."""
+        if name == EPOCH:
+            self.refuse_without(name)
         return self.files.get(name)
 
     def write(self, name: str, content: bytes) -> None:
         """Put a content in the place of a file."""
-        if name == MANIFEST:
+        if name in UNDER_THE_LOCK:
             self.refuse_without(name)
         self.files[name] = content
 
@@ -126,6 +135,8 @@ class FolderStore(_Held):
 
     def read(self, name: str) -> bytes | None:
         """Return what a file holds. Raises ``OSError``."""
+        if name == EPOCH:
+            self.refuse_without(name)
         try:
             return (self.folder / name).read_bytes()
         except FileNotFoundError:
@@ -133,7 +144,7 @@ class FolderStore(_Held):
 
     def write(self, name: str, content: bytes) -> None:
         """Put a content in the place of a file. Raises ``OSError``."""
-        if name == MANIFEST:
+        if name in UNDER_THE_LOCK:
             self.refuse_without(name)
         write_atomically(self.folder / name, content)
 
@@ -147,15 +158,16 @@ class FolderStore(_Held):
         Nobody else may append meanwhile: what is behind the last whole line is cut off.
         """
         self.refuse_without(name)
-        new = not (self.folder / name).exists()
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
         with os.fdopen(os.open(self.folder / name, flags, 0o644), "r+b") as file:
-            file.truncate(len(self._whole_lines(file.read())))
-            file.seek(0, os.SEEK_END)
+            whole = len(self._whole_lines(file.read()))
+            file.truncate(whole)
+            file.seek(whole)
             file.write(line + b"\n")
             file.flush()
             os.fsync(file.fileno())
-        if new:
+        if not whole:
+            # It is new, or whoever made it may have ended before its name was durable.
             SYSTEM.sync_folder(self.folder)
 
     @contextmanager
@@ -177,7 +189,7 @@ class FolderStore(_Held):
 
 
 def read_log(store: Store) -> tuple[Row, ...]:
-    """Return the outcomes of the log, in order."""
+    """Return the outcomes of the log, in order. Raises ``msgspec.MsgspecError`` for a bad line."""
     return tuple(_rows.decode(line) for line in store.lines(LOG))
 
 
@@ -188,14 +200,18 @@ def read_epoch(store: Store) -> Epoch:
 
 
 def read_live(store: Store) -> Live | Torn | None:
-    """Return the live delta, or that it cannot be read; None when there is none."""
+    """Return the live delta, None when there is none.
+
+    It is torn when it cannot be read, or counts other outcomes than it covers.
+    """
     content = store.read(LIVE)
     if content is None:
         return None
     try:
-        return _lives.decode(content)
-    except msgspec.MsgspecError:
+        found = _lives.decode(content)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return Torn()
+    return found if found.statistics.count == found.hi - found.lo else Torn()
 
 
 def read_manifest(store: Store) -> Manifest | None:
@@ -214,11 +230,28 @@ _numbers: msgspec.json.Decoder[int] = msgspec.json.Decoder(int)
 
 
 def append(store: Store, row: Row) -> Position:
-    """Log an outcome; return its position."""
+    """Log an outcome, or find it; return its position.
+
+    Whoever was killed before it knew may ask again. Raises ``ValueError`` when something else is
+    logged under the id, and what ``read_log`` raises.
+    """
     with store.locked():
-        position = len(read_log(store)) + 1
+        rows = read_log(store)
+        known = logged_at(rows, row)
+        if known is not None:
+            return known
         store.append(LOG, canonical(row))
-    return Position(position)
+    return Position(len(rows) + 1)
+
+
+def logged_at(rows: tuple[Row, ...], row: Row) -> Position | None:
+    """Return where an outcome is logged; None when it is not. Raises ``ValueError``."""
+    for position, known in enumerate(rows, start=1):
+        if known.outcome == row.outcome:
+            if known != row:
+                raise ValueError(f"another outcome is logged under the id {row.outcome!r}")
+            return Position(position)
+    return None
 
 
 def extend(store: Store, read: Live | Torn | None, row: Row, position: Position) -> bool:
@@ -235,7 +268,8 @@ def extend(store: Store, read: Live | Torn | None, row: Row, position: Position)
 
 def compute(store: Store, seen: Manifest | None, live: Live | Torn | None) -> Manifest:
     """Return what to publish, but for its id: the delta merged if it covers all, or a recount."""
-    rows, epoch = read_log(store), read_epoch(store)
+    with store.locked():
+        rows, epoch = read_log(store), read_epoch(store)
     if seen is not None and isinstance(live, Live):
         anchored = live.anchor == seen.id and live.lo == seen.watermark
         current = {live.epoch, seen.epoch} == {epoch} and live.hi == len(rows)
@@ -278,9 +312,20 @@ def reset(store: Store, published: Manifest) -> None:
 def rewrite(store: Store, rows: tuple[Row, ...]) -> Epoch:
     """Put other outcomes in the place of the log, and begin an epoch; return it.
 
-    The epoch is there first: who is killed in between costs a rebuild.
+    The rows are those of a log that nobody has added to since it was read. The epoch is there
+    first: who is killed in between costs a rebuild. It is a new one though the file of epochs was
+    lost.
     """
-    epoch = Epoch(read_epoch(store) + 1)
-    store.write(EPOCH, canonical(epoch))
-    store.write(LOG, b"".join(canonical(row) + b"\n" for row in rows))
+    with store.locked():
+        epoch = Epoch(max(read_epoch(store), *_epochs_in_use(store)) + 1)
+        store.write(EPOCH, canonical(epoch))
+        store.write(LOG, b"".join(canonical(row) + b"\n" for row in rows))
     return epoch
+
+
+def _epochs_in_use(store: Store) -> tuple[int, int]:
+    manifest, live = read_manifest(store), read_live(store)
+    return (
+        FIRST_EPOCH if manifest is None else manifest.epoch,
+        live.epoch if isinstance(live, Live) else FIRST_EPOCH,
+    )

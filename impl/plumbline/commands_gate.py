@@ -76,7 +76,8 @@ def gate(  # noqa: PLR0913 - one parameter for each option
     COMMAND finds the id in POLICY_SNAPSHOT_ID, and with --export its folder in POLICY_SNAPSHOT_DIR;
     it promotes the candidate by exiting with 0, and the last line of its output like 100/100/0 is
     the result. The exit code is then 1 for a candidate that it rejects. If it cannot be run or is
-    interrupted, the snapshot is let go and there is no verdict.
+    interrupted, the snapshot is let go and there is no verdict. A report that nobody reads ends
+    with 130, and the verdict is recorded.
     """
     from plumbline.policy_gate import Run
 

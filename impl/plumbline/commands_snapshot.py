@@ -31,7 +31,7 @@ STANDARD_INPUT = Path("-")
 
 @click.group()
 def snapshot() -> None:
-    """Log outcomes of decisions, and publish statistics of them that are never wrong."""
+    """Log outcomes of decisions, and publish statistics of them that are never merged wrongly."""
 
 
 snapshot.add_command(gate)
@@ -56,7 +56,8 @@ def record(database: Path, file: Path, batch: int, request: str | None, *, json:
     A line is a JSON object: outcome (its id), family, reward (whole micro-units), and if they
     apply plan, mode, source (live, backfill or gate) and under (the snapshot that the decision was
     made under, once it is published). The database is created if there is none. An outcome that is
-    logged already is repeated and not logged twice. The exit code is 3 if a line is rejected.
+    logged already is repeated and not logged twice. The exit code is 3 if a line is rejected, and 2
+    if one cannot be read: of a file nothing is logged then, of standard input the batches before.
     """
     from plumbline.command import HOLDS, REFUSED, standard_input
     from plumbline.outcome_log import record as log

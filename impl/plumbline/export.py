@@ -6,14 +6,18 @@ which is written beside its place, synced and renamed, and never changed after t
 those that were there. So a reader that begins with the manifest finds all that it names, whole and
 of the digest that it says, whatever else happens meanwhile. The two are read of one state of the
 database; a reader that finds a live delta with another anchor than the snapshot of the manifest has
-come between two exports, and reads again.
+come between two exports, or behind one that was killed: it reads again, and then goes by the
+snapshot alone.
 
 Exports into one folder come one after the other, and each reads the database when it is its turn,
-so a manifest does not go back. Folders that no manifest names are left alone.
+so the manifest of a database does not go back while the database does not. What an export that was
+killed has left beside its place is swept by the next one. Folders that no manifest names are left
+alone, and so is a folder whose manifest is of something else.
 """
 
 import hashlib
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -24,6 +28,7 @@ from pathlib import Path
 from typing import Final
 
 import apsw
+import msgspec
 from msgspec import Struct
 
 from plumbline.database import snapshot as one_state
@@ -146,7 +151,9 @@ def publication(db: apsw.Connection, snapshot: int | None) -> Publication:
 def publish(directory: Path, found: Publication, files: Files = SYSTEM) -> ExportReport:
     """Write the content, then the live delta, then the manifest."""
     folder = directory / SNAPSHOTS / str(found.manifest.id)
+    _refuse_another_manifest(directory)
     _durable_folder(folder.parent, files)
+    _sweep(directory, files)
     written = _publish_folder(folder, found.content, files)
     if found.current:
         if found.live is None:
@@ -165,6 +172,38 @@ def publish(directory: Path, found: Publication, files: Files = SYSTEM) -> Expor
         current=found.current,
         live=found.live is not None,
     )
+
+
+def _refuse_another_manifest(directory: Path) -> None:
+    """Raise ``UnusableInput`` where a manifest of this name is none of ours, and no link."""
+    try:
+        handle = os.open(directory / MANIFEST, os.O_RDONLY | _NO_LINK)
+    except OSError:
+        return
+    with os.fdopen(handle, "rb") as file:
+        try:
+            msgspec.json.decode(file.read(), type=ManifestFile)
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise UnusableInput(
+                f"{directory / MANIFEST} is of something else ({error}); nothing was written: "
+                "export into a folder of its own"
+            ) from error
+
+
+def _sweep(directory: Path, files: Files) -> None:
+    """Remove what exports have left that were killed; the caller is alone in the folder."""
+    for one in directory.iterdir():
+        if _LEFT_FILE.fullmatch(one.name):
+            files.remove(one)
+    for one in (directory / SNAPSHOTS).iterdir():
+        if _LEFT_FOLDER.fullmatch(one.name):
+            shutil.rmtree(one, ignore_errors=True)
+
+
+_LEFT_FILE: Final = re.compile(
+    rf"\.(?:{re.escape(LIVE)}|{re.escape(MANIFEST)})\.[0-9a-f]{{16}}", re.ASCII
+)
+_LEFT_FOLDER: Final = re.compile(r"\.[0-9]+\.[0-9a-f]{16}", re.ASCII)
 
 
 def _publish_folder(folder: Path, content: bytes, files: Files) -> bool:

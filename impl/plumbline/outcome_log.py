@@ -127,7 +127,7 @@ class _Counts:
             and position - last.position == line - last.first
         ):
             self.new_lines[-1] = replace(last, last=line)
-        elif self.keep is None or len(self.new_lines) <= self.keep:
+        elif self.keep is None or len(self.new_lines) < self.keep:
             self.new_lines.append(NewLines(first=line, last=line, position=position))
 
     def _reject(self, handed: Handed, reason: str, because: str) -> None:

@@ -74,7 +74,9 @@ def open_gate(db: apsw.Connection, event: OpenGate) -> Outcome:
     if isinstance(done, Ineligible):
         return done
     _hold(db, event.gate, done.snapshot, event.owner, event.expires, gate=True)
-    return GateOpened(snapshot=done.snapshot, way=done.way, reason=done.reason)
+    return GateOpened(
+        snapshot=done.snapshot, way=done.way, reason=done.reason, doubted=done.doubted
+    )
 
 
 def close_gate(db: apsw.Connection, event: CloseGate) -> Outcome:

@@ -99,8 +99,8 @@ Judge = Callable[[int, Path | None], Judgement]
 """Judges by a snapshot of this id, which was exported into this folder, if it was."""
 
 
-class GateReport(Struct, frozen=True, kw_only=True):
-    """What a run came to."""
+class GateReport(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a run came to; the last is left out when there is nothing in it."""
 
     policy_snapshot_id: int
     """The snapshot that it went by."""
@@ -114,6 +114,8 @@ class GateReport(Struct, frozen=True, kw_only=True):
     exit_code: int | None
     repeated: bool
     """Whether the verdict was there before, and nothing was judged again."""
+    doubted: tuple[GateId, ...] = ()
+    """Gates that judged by what the refresh found to be wrong."""
 
 
 class NotJudged(CouldNotFinish):
@@ -152,15 +154,17 @@ def judge(
     raised when the snapshot was let go; ``PlumblineError`` as for ``record_verdict``.
     """
     _refuse_what_no_verdict_can_hold(run)
-    with opened(database) as db:
-        begun = _begin(db, run, envelope)
-    if not isinstance(begun, GateOpened):
-        return begun
+    begun: GateOpened | GateReport | Refusing | None = None
     try:
+        with _told_later(), opened(database) as db:
+            begun = _begin(db, run, envelope)
+        if not isinstance(begun, GateOpened):
+            return begun
         folder = None if export is None else _exported(database, export, begun.snapshot)
         judgement = by(begun.snapshot, folder)
     except BaseException as error:
-        _give_up(database, run, begun, error)
+        if isinstance(begun, GateOpened):
+            _give_up(database, run, begun, error)
         raise
     ended = _closed(database, run, begun, judgement)
     if not isinstance(ended, GateClosed):
@@ -278,6 +282,7 @@ def _report(
         promoted=judgement.promoted,
         exit_code=judgement.exit_code,
         repeated=repeated,
+        doubted=begun.doubted,
     )
 
 
@@ -338,7 +343,7 @@ class GateCommand:
             self._say(decoder.decode(piece))
             results.read(piece)
         rest = decoder.decode(b"", final=True)
-        self._say(rest if results.line_is_over() else f"{rest}\n")
+        self._say(rest if results.line_is_over else f"{rest}\n")
         return results.last()
 
     def _say(self, text: str) -> None:
@@ -373,18 +378,17 @@ class _Results:
 
     def __init__(self) -> None:
         self._line, self._result = b"", ""
+        self.line_is_over = True
+        """Whether nothing came behind the last end of a line."""
 
     def read(self, piece: bytes) -> None:
         """Read on."""
+        self.line_is_over = piece.endswith(b"\n")
         *lines, behind = _LINE_ENDS.split(piece)
         for line in lines:
             self._look(self._line + line)
             self._line = b""
         self._line = (self._line + behind)[: MAX_RESULT + 1]
-
-    def line_is_over(self) -> bool:
-        """Tell whether nothing came behind the last end of a line."""
-        return not self._line
 
     def last(self) -> str:
         """Return the last result; "" when there was none."""
@@ -422,6 +426,17 @@ def told_to_end() -> Generator[None]:
             signal.signal(one, handler)
 
 
+@contextmanager
+def _told_later() -> Generator[None]:
+    """Hear of signals when the block is over, so that nobody forgets what it has committed."""
+    told = {signal.SIGINT, *ENDING}
+    usual = signal.pthread_sigmask(signal.SIG_BLOCK, told)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, usual)
+
+
 def _signal(number: int) -> str:
     try:
         return signal.Signals(number).name
@@ -443,6 +458,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             continue
         except BaseException:
             # Told once more: there is no more patience.
-            os.killpg(process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             raise

@@ -616,6 +616,7 @@ def anchoring_steps_case() -> Case[
     usual, epochs = scope(), scope(outcomes=2, kills=False, epochs=2)
     at_once = scope(outcomes=2, refreshers=2, refusals=False)
     older = scope(outcomes=2, publications=3, refusals=False)
+    again = scope(outcomes=1, publications=3, kills=False, epochs=3)
     crowd = scope(outcomes=2, recorders=2, refreshers=2, epochs=2, refusals=False)
     larger = scope(outcomes=4, publications=3, recorders=2, refusals=False)
     million = scope(outcomes=3, publications=3, recorders=2, refreshers=2, refusals=False)
@@ -648,7 +649,9 @@ def anchoring_steps_case() -> Case[
         host=judged_steps,
         durable=lambda: judged_steps(durable=True),
         by_steps=True,
-        mutants=mutants("anchoring_steps", _anchoring_steps_case_of, (epochs, at_once, older)),
+        mutants=mutants(
+            "anchoring_steps", _anchoring_steps_case_of, (epochs, at_once, older, again)
+        ),
         variants=ANCHORING_STEPS_VARIANTS,
     )
 

@@ -24,7 +24,7 @@ from plumbline.snapshot_status import (
 from plumbline_models.anchoring import Drift
 
 MAX_LINES: Final = 20
-"""Lines that are named of those repeated, and of those rejected."""
+"""Lines that are named of those repeated, and of those rejected, and runs of new ones."""
 
 
 def show_fields(report: Struct) -> None:
@@ -46,7 +46,7 @@ def show_audit(found: AuditReport) -> None:
     if found.repairable:
         out.print("plumbline snapshot refresh --drift publishes what the log makes", soft_wrap=True)
     elif not found.holds:
-        out.print("let it go: plumbline snapshot unpin", soft_wrap=True)
+        out.print(_LET_GO, soft_wrap=True)
     elif not found.judged:
         out.print("there is nothing to compare", soft_wrap=True)
     elif not found.drifted:
@@ -59,6 +59,12 @@ def _drifted(one: Drift) -> str:
     for who, names in (("judged by", one.gates), ("held by", one.pins)):
         said += f"; {who} {', '.join(map(printable, names))}" if names else ""
     return said
+
+
+_LET_GO: Final = (
+    "whoever holds it can let it go: plumbline snapshot unpin DATABASE PIN, or gc where leases are"
+    " over"
+)
 
 
 def show_refusing(found: Refusing) -> None:

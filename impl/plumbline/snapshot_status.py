@@ -6,14 +6,13 @@ changes. What the next refresh would do is what the table of a refresh says now
 with the live delta is what that table says when no window is ever over.
 """
 
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
 import apsw
 from msgspec import Struct
-from msgspec.structs import replace
 
 from plumbline.anchoring import PROGRAM
 from plumbline.damaged import MOST, as_number, as_text, every_row
@@ -179,7 +178,6 @@ class AuditReport(Struct, frozen=True, kw_only=True):
     database: str
     judged: int
     drifted: tuple[Drift, ...]
-    """With the pins whose lease is not over."""
     live_drifted: bool
 
     @property
@@ -242,23 +240,13 @@ def status(
 
 def audit(database: Path) -> AuditReport:
     """Count the log once more and compare (ANC-26). Changes nothing and raises as ``status``."""
-
-    def asked(db: apsw.Connection) -> AuditReport:
-        found = recount(db)
-        over = {one.pin for one in _pins(db, clock()) if one.over}
-        return AuditReport(
-            database=str(database),
-            judged=found.judged,
-            drifted=tuple(_read(one, over) for one in found.drifted),
-            live_drifted=found.live_drifted,
-        )
-
-    return read_log(database, asked)
-
-
-def _read(one: Drift, over: Container[str]) -> Drift:
-    """Return it with those pins alone that hold it still."""
-    return replace(one, pins=tuple(pin for pin in one.pins if pin not in over))
+    found = read_log(database, recount)
+    return AuditReport(
+        database=str(database),
+        judged=found.judged,
+        drifted=found.drifted,
+        live_drifted=found.live_drifted,
+    )
 
 
 def _last_refresh(manifest: Manifest, last: Snapshot) -> RefreshStatus:

@@ -109,12 +109,20 @@ def sight(
     db: apsw.Connection, manifest: Manifest, event: Refresh | OpenGate, current: Published | None
 ) -> Sight:
     """Return what a refresh sees."""
+    return seen(db, manifest, event, current)[0]
+
+
+def seen(
+    db: apsw.Connection, manifest: Manifest, event: Refresh | OpenGate, current: Published | None
+) -> tuple[Sight, bool]:
+    """Return what a refresh sees, and whether the current snapshot is known to be wrong."""
     if current is None:
-        return Sight(snapshot=manifest.issued > 0, manifest=False)
+        return Sight(snapshot=manifest.issued > 0, manifest=False), False
     delta, (end, last) = live_delta(db), end_of(db, manifest)
     whole = delta is not None and not torn(delta)
     at = delta if whole and delta is not None else None
-    return Sight(
+    rewritten = chain_at(db, manifest, current.watermark) != current.chain
+    found = Sight(
         snapshot=True,
         live=delta is not None,
         readable=whole,
@@ -122,14 +130,13 @@ def sight(
         epoch=at is None or at.epoch == current.epoch == manifest.epoch,
         config=current.config == event.config,
         covered=at is None or (at.lo == current.watermark and at.hi == end),
-        drift=event.drift
-        or chain_at(db, manifest, current.watermark) != current.chain
-        or (at is not None and at.hi == end and at.chain != last),
+        drift=event.drift or rewritten or (at is not None and at.hi == end and at.chain != last),
         new=0 if at is None else at.hi - at.lo,
         merged=current.merged,
         age=abs(event.now - current.generated_at),
         exact_age=abs(event.now - current.exact_at),
     )
+    return found, event.drift or (rewritten and current.epoch == manifest.epoch)
 
 
 def refresh(db: apsw.Connection, event: Refresh) -> Outcome:
@@ -144,8 +151,8 @@ def refreshed(db: apsw.Connection, event: Refresh | OpenGate) -> Refreshed | Ine
     """Do what the table says."""
     manifest = manifest_of(db)
     current = published(db, manifest.current)
-    seen = sight(db, manifest, event, current)
-    choice = choose(event.mode, seen, event.windows)
+    found, doubtful = seen(db, manifest, event, current)
+    choice = choose(event.mode, found, event.windows)
     if not isinstance(choice, Choice):
         return Ineligible(reason=choice.reason)
     if choice.way is Way.REUSED_SNAPSHOT:
@@ -154,7 +161,8 @@ def refreshed(db: apsw.Connection, event: Refresh | OpenGate) -> Refreshed | Ine
     if choice.way is Way.DELTA_MERGE:
         assert current is not None
         return _merge(db, event, choice, manifest, current)
-    return _rebuild(db, event, choice, manifest, current)
+    doubted = tuple(_verdicts_upon(db, current.exact)) if doubtful and current else ()
+    return _rebuild(db, event, choice, manifest, doubted)
 
 
 def _reused(db: apsw.Connection, choice: Choice, current: Published) -> Refreshed:
@@ -224,7 +232,7 @@ def _rebuild(
     event: Refresh | OpenGate,
     choice: Choice,
     manifest: Manifest,
-    current: Published | None,
+    doubted: tuple[GateId, ...],
 ) -> Refreshed:
     """Publish what all rows come to, and what the foundation stands for."""
     name, (beginning, _) = manifest.issued + 1, foundation_of(db, manifest)
@@ -232,7 +240,6 @@ def _rebuild(
     written = db.changes()
     line = (name, 0, event.now, event.now, event.config)
     watermark = _publish(db, manifest, choice, line)
-    doubted = current if current is not None and _doubtful(db, event, manifest, current) else None
     return Refreshed(
         way=choice.way,
         reason=choice.reason,
@@ -242,17 +249,8 @@ def _rebuild(
         rows_read=watermark - beginning,
         rows_written=written,
         foundation=_name(manifest.foundation),
-        doubted=() if doubted is None else tuple(_verdicts_upon(db, doubted.exact)),
+        doubted=doubted,
     )
-
-
-def _doubtful(
-    db: apsw.Connection, event: Refresh | OpenGate, manifest: Manifest, current: Published
-) -> bool:
-    """Tell whether the current snapshot is known to be another than the log of its epoch makes."""
-    if current.epoch != manifest.epoch:
-        return event.drift
-    return event.drift or chain_at(db, manifest, current.watermark) != current.chain
 
 
 def _name(snapshot: int | None) -> SnapshotId | None:
@@ -301,7 +299,9 @@ def _publish(
         ),
     )
     db.execute(
-        "UPDATE manifest SET current = ?, issued = ?, reused = 0 WHERE one = 1", (name, name)
+        "UPDATE manifest SET current = ?1, issued = ?1, reused = 0 WHERE current IS ?2"
+        " OR NOT EXISTS (SELECT 1 FROM snapshots WHERE snapshot = current)",
+        (name, manifest.current),
     )
     assert db.changes() == 1, "the manifest was read in this transaction"
     db.execute("DELETE FROM live_statistics")

@@ -207,9 +207,11 @@ class StepsHost:
     def observe(self) -> State:
         """Return the abstract state of files and processes."""
         manifest = steps.read_manifest(self._store)
+        with self._store.locked():
+            rows, epoch = steps.read_log(self._store), steps.read_epoch(self._store)
         return State(
-            log=steps.read_log(self._store),
-            epoch=steps.read_epoch(self._store),
+            log=rows,
+            epoch=epoch,
             live=steps.read_live(self._store),
             manifest=manifest,
             issued=SnapshotId(0) if manifest is None else manifest.id,

@@ -191,6 +191,37 @@ def test_a_snapshot_that_is_not_there_is_said(run: Runs, database: Path, tmp_pat
     assert run(database, tmp_path / "out", "--snapshot", 2).code == 0
 
 
+def test_what_was_left_beside_its_place_is_swept(database: Path, tmp_path: Path) -> None:
+    """An export that was killed may leave a file, or a folder."""
+    out = tmp_path / "out"
+    export(database, out)
+    usual = files_in(out)
+    left = (f".{MANIFEST}.{'0' * 16}", f".{LIVE}.{'f' * 16}")
+    for name in left:
+        (out / name).write_text("half")
+    folder = out / exporting.SNAPSHOTS / f".7.{'a' * 16}"
+    folder.mkdir()
+    (folder / "snapshot.json").write_text("half")
+    mine = out / ".policy_snapshot.json.mine"
+    mine.write_text("mine")
+    export(database, out)
+    assert files_in(out) == {**usual, ".policy_snapshot.json.mine": b"mine"}
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"\xff", b'{"id":1,"epoch":1}'])
+def test_a_manifest_of_something_else_is_left_alone(
+    run: Runs, database: Path, tmp_path: Path, content: bytes
+) -> None:
+    """Such as that of the machine over plain files, which has the same names."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / MANIFEST).write_bytes(content)
+    ran = run(database, out)
+    assert (ran.code, "is of something else" in ran.err) == (2, True)
+    assert [(one.name, one.read_bytes()) for one in out.iterdir()] == [(MANIFEST, content)]
+
+
 def test_what_is_no_database_makes_no_folder(run: Runs, tmp_path: Path) -> None:
     ran = run(tmp_path / "missing.db", tmp_path / "out")
     assert (ran.code, "there is no file" in ran.err) == (2, True)

@@ -56,6 +56,12 @@ class Part(Struct, frozen=True):
         return name not in self.without and (self.only is None or name in self.only)
 
 
+STORES = frozenset({"_Held", "MemoryStore", "FolderStore"})
+"""Files, which the judge does not look at; tests of their own do."""
+HANDED_AGAIN = frozenset({"logged_at"})
+"""What a process finds that asks again; the machine refuses it before it takes a step."""
+
+
 PARTS: Mapping[str, tuple[Part, ...]] = {
     "ordinals": (Part("plumbline.ordinals"), Part(SCHEMA, frozenset({"ORDINALS"}))),
     "tokens": (Part("plumbline.tokens"), Part(SCHEMA, frozenset({"TOKENS"}))),
@@ -81,7 +87,7 @@ PARTS: Mapping[str, tuple[Part, ...]] = {
         Part("plumbline.misfortunes"),
         Part(SCHEMA, frozenset({"ANCHORING"})),
     ),
-    "anchoring_steps": (Part("plumbline.anchoring_steps", without=frozenset({"FolderStore"})),),
+    "anchoring_steps": (Part("plumbline.anchoring_steps", without=STORES | HANDED_AGAIN),),
 }
 """What is judged on which machine; what all of them stand on, on the uppermost."""
 FELT_ELSEWHERE: Mapping[str, str] = {

@@ -121,11 +121,11 @@ def _about_snapshots() -> Clauses:
             id="ANC-15",
             title="told truly",
             sentence="A refresh MUST say the snapshot that is current, the one before, the"
-            " watermark, the rows that it read and wrote, what a rebuild began with, and which"
-            " verdicts are doubted: whatever the reason is, those about the lineage of a snapshot"
-            " that is known to be wrong.",
-            events=(Refresh,),
-            outcomes=(Refreshed,),
+            " watermark, the rows that it read and wrote, what a rebuild began with, and, as a gate"
+            " MUST too, which verdicts are doubted: whatever the reason is, those about the lineage"
+            " of a snapshot that is known to be wrong.",
+            events=(Refresh, OpenGate),
+            outcomes=(Refreshed, GateOpened),
             breaks=_told_truly,
             inert=True,
         ),
@@ -279,11 +279,19 @@ def _anchored_anew(before: State, event: Event, outcome: Outcome, after: State) 
 
 
 def _told_truly(before: State, event: Event, outcome: Outcome, after: State) -> Witness | None:
-    assert isinstance(event, Refresh)
-    assert isinstance(outcome, Refreshed)
+    assert isinstance(event, Refresh | OpenGate)
+    assert isinstance(outcome, Refreshed | GateOpened)
     at = queries.current_of(after)
     if at is None:
         return None
+    doubted = _doubted(before, event) if outcome.way is Way.FULL_REBUILD else ()
+    if outcome.doubted != doubted:
+        found = f"doubted {outcome.doubted}, expected {doubted}"
+        return _witness(f"snapshot {at.id}", found)
+    return None if isinstance(outcome, GateOpened) else _told_of_rows(before, outcome, at)
+
+
+def _told_of_rows(before: State, outcome: Refreshed, at: Snapshot) -> Witness | None:
     right = (at.id, before.current, at.watermark, *_rows(before, outcome.way, at))
     said = (
         outcome.snapshot,
@@ -295,10 +303,9 @@ def _told_truly(before: State, event: Event, outcome: Outcome, after: State) -> 
     if said != right:
         return _witness(f"snapshot {at.id}", f"{said} is said, {right} is so")
     foundation = before.foundation if outcome.way is Way.FULL_REBUILD else None
-    doubted = _doubted(before, event) if outcome.way is Way.FULL_REBUILD else ()
-    if (outcome.foundation, outcome.doubted) != (foundation, doubted):
-        found = f"foundation {outcome.foundation}, doubted {outcome.doubted}"
-        return _witness(f"snapshot {at.id}", f"{found}; expected {foundation}, {doubted}")
+    if outcome.foundation != foundation:
+        found = f"foundation {outcome.foundation}, expected {foundation}"
+        return _witness(f"snapshot {at.id}", found)
     return None
 
 
@@ -334,7 +341,7 @@ def _rows(before: State, way: Way, made: Snapshot) -> tuple[int, int]:
     return delta, delta
 
 
-def _doubted(before: State, event: Refresh) -> tuple[str, ...]:
+def _doubted(before: State, event: Refresh | OpenGate) -> tuple[str, ...]:
     current = queries.current_of(before)
     if current is None or not queries.doubtful(before, event):
         return ()

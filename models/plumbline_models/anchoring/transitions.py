@@ -441,7 +441,7 @@ def _open_gate(rules: Rules, state: State, event: OpenGate) -> tuple[State, Outc
         id=pin, snapshot=done.snapshot, owner=event.owner, expires=event.expires, gate=True
     )
     return _with_pin(after, lease), GateOpened(
-        snapshot=done.snapshot, way=done.way, reason=done.reason
+        snapshot=done.snapshot, way=done.way, reason=done.reason, doubted=done.doubted
     )
 
 

@@ -504,6 +504,8 @@ class GateOpened(
     snapshot: SnapshotField
     way: Way
     reason: Reason
+    doubted: tuple[GateField, ...] = ()
+    """As of a refresh."""
 
 
 class GateClosed(
