@@ -4,8 +4,9 @@ Chapter ``spec/anchoring_steps.md``. Three files hold what there is, under the n
 ``replay.jsonl`` the log, a line an outcome; ``policy_stats_live.json`` the live delta;
 ``policy_snapshot.json`` the manifest. A fourth says the epoch of the log. Each function here is one
 step of a recorder or a refresher; whoever takes them one after the other may be killed between any
-two, beside others who do the same. Only the comparison and the swap of the manifest take a lock,
-which a process that is killed lets go.
+two, beside others who do the same. A lock is held within a step that looks first and then writes,
+or that reads rows and their epoch, never from one step to the next; a process that is killed lets
+it go.
 """
 
 import fcntl

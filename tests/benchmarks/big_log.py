@@ -146,8 +146,8 @@ def measured(length: int, keys: int) -> Told:
         told: Told = [
             ("outcomes logged a second", length / filling),
             ("rows a second in a bare loop", length / bare_filling),
-            ("rebuild, s", rebuild),
-            ("bare aggregate, s", aggregate),
+            ("rebuild, ms", 1_000 * rebuild),
+            ("bare aggregate, ms", 1_000 * aggregate),
             ("rebuild by bare aggregate", rebuild / aggregate),
             ("rebuild by aggregate that is stored", rebuild / stored),
             ("rebuild, steps for each outcome", steps_of(db, full) / length),
