@@ -618,6 +618,7 @@ def anchoring_steps_case() -> Case[
     older = scope(outcomes=2, publications=3, refusals=False)
     again = scope(outcomes=1, publications=3, kills=False, epochs=3)
     crowd = scope(outcomes=2, recorders=2, refreshers=2, epochs=2, refusals=False)
+    near = (usual, at_once, older, crowd)
     larger = scope(outcomes=4, publications=3, recorders=2, refusals=False)
     million = scope(outcomes=3, publications=3, recorders=2, refreshers=2, refusals=False)
     return Case(
@@ -629,21 +630,9 @@ def anchoring_steps_case() -> Case[
             ("TRANSACTIONS", "ISSUE_12"),
         ),
         scopes={
-            "quick": Scopes(
-                explore=(usual, at_once, older, crowd),
-                descend=(usual, at_once, older),
-                diff=usual,
-            ),
-            "ci": Scopes(
-                explore=(usual, at_once, older, crowd, larger, million),
-                descend=(usual, at_once, older, crowd),
-                diff=usual,
-            ),
-            "nightly": Scopes(
-                explore=(usual, at_once, older, crowd, larger, million),
-                descend=(usual, at_once, older, crowd),
-                diff=usual,
-            ),
+            "quick": Scopes(explore=near, descend=near[:-1], diff=usual),
+            "ci": Scopes(explore=(*near, larger, million), descend=near, diff=usual),
+            "nightly": Scopes(explore=(*near, larger, million), descend=near, diff=usual),
         },
         vectors_scopes=(usual, at_once, epochs),
         host=judged_steps,
