@@ -9,7 +9,7 @@ of micro-units, and a fraction, a text or a truth value is none, however close i
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any, BinaryIO, Final
+from typing import Annotated, BinaryIO, Final
 
 import msgspec
 from msgspec import Meta, Struct
@@ -33,14 +33,12 @@ _FORM: Final = (
 
 
 class OutcomeFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A line: one outcome of a decision."""
+    """A line but for its reward: one outcome of a decision."""
 
     outcome: OutcomeField
     family: _Text
     plan: _Text = ""
     mode: _Text = ""
-    reward: Any
-    """In micro-units; what is none is read, and rejected."""
     source: Source = Source.LIVE
     under: SnapshotField | None = None
     """The snapshot that the decision was made under; None for none."""
@@ -81,8 +79,8 @@ def outcomes(file: str, stream: BinaryIO) -> Iterator[Handed]:
     for number, line in enumerate(iter(lambda: stream.readline(most), b""), start=1):
         body = line.removesuffix(b"\n").removesuffix(b"\r")
         if body.strip(_BLANK):
-            fields = _fields(file, number, body)
-            draft = _draft(fields)
+            fields, reward = _fields(file, number, body)
+            draft = _draft(fields, reward)
             yield Handed(line=number, outcome=fields.outcome, draft=draft, size=len(line))
 
 
@@ -99,8 +97,7 @@ def batches(handed: Iterable[Handed], most: int) -> Iterator[list[Handed]]:
         yield batch
 
 
-def _draft(fields: OutcomeFields) -> Draft | None:
-    reward: JsonValue = fields.reward
+def _draft(fields: OutcomeFields, reward: JsonValue) -> Draft | None:
     if not isinstance(reward, int) or isinstance(reward, bool):
         return None
     return Draft(
@@ -112,7 +109,8 @@ def _draft(fields: OutcomeFields) -> Draft | None:
     )
 
 
-def _fields(file: str, number: int, body: bytes) -> OutcomeFields:
+def _fields(file: str, number: int, body: bytes) -> tuple[OutcomeFields, JsonValue]:
+    """Return what a line says, and its reward, which may be none."""
     if len(body) > MAX_LINE_BYTES:
         raise UnreadableOutcome(file, number, f"longer than {MAX_LINE_BYTES:,} bytes")
     try:
@@ -122,7 +120,10 @@ def _fields(file: str, number: int, body: bytes) -> OutcomeFields:
         raise UnreadableOutcome(file, number, f"{error.what}{place}") from None
     if not isinstance(value, dict):
         raise UnreadableOutcome(file, number, "it is JSON, and no object")
+    if "reward" not in value:
+        raise UnreadableOutcome(file, number, "Object missing required field `reward`")
+    reward = value.pop("reward")
     try:
-        return msgspec.convert(value, OutcomeFields)
+        return msgspec.convert(value, OutcomeFields), reward
     except msgspec.ValidationError as error:
         raise UnreadableOutcome(file, number, str(error)) from None

@@ -1710,7 +1710,7 @@ def test_a_report_that_nobody_reads_says_nothing_of_the_candidate(
     """The exit code is that of a pipe that was closed, and the verdict is recorded."""
     ran = in_a_shell(
         "eval $plumbline gate $db g1 --owner o --candidate c --"
-        " sh -c '\"echo a; sleep 1; echo b; sleep 1; echo 1/1/1\"' | head -n 1 >/dev/null;"
+        " sh -c '\"yes | head -c 1000000; echo 1/1/1\"' | head -n 1 >/dev/null;"
         " echo ${PIPESTATUS[0]}",
         db=database,
     )
