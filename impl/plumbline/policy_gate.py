@@ -299,7 +299,7 @@ class GateCommand:
 
     The result is the last line of its output that is three numbers with slashes between them. What
     it writes is passed on to ``out`` as it comes, until it has ended; what it started and left
-    running is not waited for.
+    running is not waited for. Signals are the caller's; within ``told_to_end`` they end the run.
     """
 
     def __init__(self, words: tuple[str, ...], out: TextIO) -> None:
