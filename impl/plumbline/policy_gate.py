@@ -14,10 +14,11 @@ import subprocess
 import threading
 import time
 from codecs import getincrementaldecoder
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from selectors import EVENT_READ, DefaultSelector
+from types import FrameType
 from typing import Final, TextIO
 
 import apsw
@@ -308,9 +309,6 @@ class GateCommand:
 
     def __call__(self, snapshot: int, folder: Path | None) -> Judgement:
         """Run it. Raises ``NotJudged`` when it cannot be started or is ended by a signal."""
-        return self._run(snapshot, folder)
-
-    def _run(self, snapshot: int, folder: Path | None) -> Judgement:
         environment = {**os.environ, SNAPSHOT_ID: str(snapshot)}
         environment.pop(SNAPSHOT_DIR, None)
         if folder is not None:
@@ -410,31 +408,44 @@ def told_to_end() -> Generator[None]:
 
     What is ignored, as under ``nohup``, stays so.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
 
     def ended(number: int, _frame: object) -> None:
         raise NotJudged(f"the run was ended by {_signal(number)}")
 
-    heard = [one for one in ENDING if signal.getsignal(one) not in (signal.SIG_IGN, None)]
-    usual = {one: signal.signal(one, ended) for one in heard}
-    try:
+    with _hearing(ENDING, ended):
         yield
-    finally:
-        for one, handler in usual.items():
-            signal.signal(one, handler)
 
 
 @contextmanager
 def _told_later() -> Generator[None]:
     """Hear of signals when the block is over, so that nobody forgets what it has committed."""
-    told = {signal.SIGINT, *ENDING}
-    usual = signal.pthread_sigmask(signal.SIG_BLOCK, told)
+    told = list[int]()
+    try:
+        with _hearing((signal.SIGINT, *ENDING), lambda number, _frame: told.append(number)):
+            yield
+    finally:
+        for number in told[:1]:
+            signal.raise_signal(number)
+
+
+@contextmanager
+def _hearing(
+    numbers: Iterable[signal.Signals], handler: Callable[[int, FrameType | None], object]
+) -> Generator[None]:
+    """Handle signals that are not ignored while a block runs; in the main thread only.
+
+    Whichever thread the system tells, Python calls the handler in that one.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard = [one for one in numbers if signal.getsignal(one) not in (signal.SIG_IGN, None)]
+    usual = {one: signal.signal(one, handler) for one in heard}
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, usual)
+        for one, handled in usual.items():
+            signal.signal(one, handled)
 
 
 def _signal(number: int) -> str:

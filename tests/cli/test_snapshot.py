@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -53,7 +54,7 @@ from plumbline_models.decisions.refreshing import Mode, Reason, Windows
 from plumbline_models.decisions.statistics import Ratio
 from plumbline_spec.codec import canonical
 from plumbline_spec.errors import CouldNotFinish, OutcomeUnknown, RequestReused, UnusableInput
-from tests.anchoring import draft
+from tests.anchoring import draft, drop_triggers
 
 REFRESH_KEYS = [
     "mode",
@@ -1027,8 +1028,7 @@ def test_whoever_is_kept_out_is_told_to_try_again(
 def test_a_text_that_is_none_is_for_an_audit_to_find(run: Runs, database: Path) -> None:
     run("refresh", database)
     db = apsw.Connection(str(database))
-    for (trigger,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'"):
-        db.execute(f"DROP TRIGGER {trigger}")
+    drop_triggers(db)
     db.execute("UPDATE keys SET mode = CAST(x'fffe' AS TEXT)")
     db.close()
     for command in (("status", "--snapshot", "1"), ("export", "out")):
@@ -1676,7 +1676,9 @@ def test_a_gate_that_is_told_to_end_while_it_exports_lets_its_snapshot_go(
 def test_a_gate_that_is_told_to_end_while_it_opens_lets_its_snapshot_go(
     run: Runs, database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It hears of it when it knows what it has pinned."""
+    """It hears of it when it knows what it has pinned, whichever thread the system tells."""
+    over = threading.Event()
+    other = threading.Thread(target=over.wait)
     usual = policy_gate._begin  # pyright: ignore[reportPrivateUsage] - the moment of its commit
 
     def begin(db: apsw.Connection, opening: Run, envelope: Envelope) -> object:
@@ -1685,7 +1687,12 @@ def test_a_gate_that_is_told_to_end_while_it_opens_lets_its_snapshot_go(
         return begun
 
     monkeypatch.setattr(policy_gate, "_begin", begin)
-    ran = run("gate", database, "g1", *JUDGED, "--", "true")
+    other.start()
+    try:
+        ran = run("gate", database, "g1", *JUDGED, "--", "true")
+    finally:
+        over.set()
+        other.join()
     assert (ran.code, "the run was ended by SIGTERM" in ran.err) == (4, True)
     assert "its snapshot was let go" in ran.err
     assert (observed(database).pins, observed(database).verdicts) == ((), ())
