@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+import apsw
+
 from plumbline_models.anchoring import Draft, Key, OutcomeId, Record, SnapshotId
 
 KEYS_A_FAMILY = 10
@@ -27,3 +29,11 @@ def draft(
 def recording(numbers: Iterable[int], *, keys: int = 2, under: int | None = None) -> Record:
     """Return the logging of the outcomes of these numbers."""
     return Record(drafts=tuple(draft(number, keys=keys, under=under) for number in numbers))
+
+
+def drop_triggers(db: apsw.Connection) -> None:
+    """Let anything be written that no trigger of the tables would let pass."""
+    for (trigger,) in db.execute(
+        "SELECT name FROM sqlite_schema WHERE type = 'trigger'"
+    ).fetchall():
+        db.execute(f"DROP TRIGGER {trigger}")

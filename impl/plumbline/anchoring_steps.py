@@ -69,7 +69,7 @@ class Store(Protocol):
         ...
 
 
-class _Held:
+class _Lockable:
     """Whether a store is locked; what needs the lock is used so alone.
 
     That is what is written in ``UNDER_THE_LOCK``, and the epoch, which is read with the rows that
@@ -88,13 +88,20 @@ class _Held:
         finally:
             self._held = False
 
-    def refuse_without(self, name: str) -> None:
-        """Raise ``RuntimeError`` when it is not."""
-        if not self._held:
+    def before_reading(self, name: str) -> None:
+        """Raise ``RuntimeError`` for what is read under the lock alone."""
+        self._refuse(name, needed=name == EPOCH)
+
+    def before_writing(self, name: str) -> None:
+        """Raise ``RuntimeError`` for what is written under the lock alone."""
+        self._refuse(name, needed=name in UNDER_THE_LOCK)
+
+    def _refuse(self, name: str, *, needed: bool) -> None:
+        if needed and not self._held:
             raise RuntimeError(f"{name} is used without the lock")
 
 
-class MemoryStore(_Held):
+class MemoryStore(_Lockable):
     """Files in memory, which can be copied as they are."""
 
     def __init__(self, files: dict[str, bytes] | None = None) -> None:
@@ -103,14 +110,12 @@ class MemoryStore(_Held):
 
     def read(self, name: str) -> bytes | None:
         """Return what a file holds."""
-        if name == EPOCH:
-            self.refuse_without(name)
+        self.before_reading(name)
         return self.files.get(name)
 
     def write(self, name: str, content: bytes) -> None:
         """Put a content in the place of a file."""
-        if name in UNDER_THE_LOCK:
-            self.refuse_without(name)
+        self.before_writing(name)
         self.files[name] = content
 
     def lines(self, name: str) -> list[bytes]:
@@ -119,7 +124,7 @@ class MemoryStore(_Held):
 
     def append(self, name: str, line: bytes) -> None:
         """Add a line to a file."""
-        self.refuse_without(name)
+        self.before_writing(name)
         self.files[name] = self.files.get(name, b"") + line + b"\n"
 
     def locked(self) -> AbstractContextManager[None]:
@@ -127,7 +132,7 @@ class MemoryStore(_Held):
         return self.holding()
 
 
-class FolderStore(_Held):
+class FolderStore(_Lockable):
     """Files in a folder; one of them is for one thread."""
 
     def __init__(self, folder: Path) -> None:
@@ -136,8 +141,7 @@ class FolderStore(_Held):
 
     def read(self, name: str) -> bytes | None:
         """Return what a file holds. Raises ``OSError``."""
-        if name == EPOCH:
-            self.refuse_without(name)
+        self.before_reading(name)
         try:
             return (self.folder / name).read_bytes()
         except FileNotFoundError:
@@ -145,8 +149,7 @@ class FolderStore(_Held):
 
     def write(self, name: str, content: bytes) -> None:
         """Put a content in the place of a file. Raises ``OSError``."""
-        if name in UNDER_THE_LOCK:
-            self.refuse_without(name)
+        self.before_writing(name)
         write_atomically(self.folder / name, content)
 
     def lines(self, name: str) -> list[bytes]:
@@ -158,7 +161,7 @@ class FolderStore(_Held):
 
         Nobody else may append meanwhile: what is behind the last whole line is cut off.
         """
-        self.refuse_without(name)
+        self.before_writing(name)
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
         with os.fdopen(os.open(self.folder / name, flags, 0o644), "r+b") as file:
             whole = len(self._whole_lines(file.read()))

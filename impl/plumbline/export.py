@@ -33,8 +33,8 @@ from msgspec import Struct
 
 from plumbline.database import snapshot as one_state
 from plumbline.replay_log import manifest_of
-from plumbline.snapshot_reading import live_of, read_log, whole
-from plumbline_models.anchoring import Live, SnapshotId
+from plumbline.snapshot_reading import header, live_of, read_log, whole
+from plumbline_models.anchoring import Live, Snapshot, SnapshotId
 from plumbline_spec.atomic import SYSTEM, Files, write_atomically
 from plumbline_spec.codec import canonical
 from plumbline_spec.errors import CouldNotFinish, UnusableInput
@@ -104,7 +104,7 @@ def export(
 
     if not directory.is_dir():
         # No folder is made for what cannot be exported.
-        read_log(database, found)
+        read_log(database, lambda db: _asked_for(db, snapshot))
     with alone_in(directory, files):
         return publish(directory, read_log(database, found), files)
 
@@ -122,15 +122,8 @@ def export_from(
 def publication(db: apsw.Connection, snapshot: int | None) -> Publication:
     """Read what is to be written. Raises ``UnusableInput`` for a snapshot that is not stored."""
     current = manifest_of(db).current
-    found = whole(db, current if snapshot is None else snapshot)
-    if found is None and snapshot is None:
-        raise UnusableInput(
-            "the manifest names no snapshot; plumbline snapshot refresh publishes one"
-        )
-    if found is None:
-        raise UnusableInput(
-            f"there is no snapshot {snapshot}; plumbline snapshot status says which is current"
-        )
+    found = whole(db, _asked_for(db, snapshot).id)
+    assert found is not None, "it is read of one state"
     content = canonical(found) + b"\n"
     live = live_of(db)
     return Publication(
@@ -146,6 +139,20 @@ def publication(db: apsw.Connection, snapshot: int | None) -> Publication:
         current=found.id == current,
         live=live if isinstance(live, Live) else None,
     )
+
+
+def _asked_for(db: apsw.Connection, snapshot: int | None) -> Snapshot:
+    """Return the header of what is to be written. Raises ``UnusableInput`` when it is not there."""
+    found = header(db, manifest_of(db).current if snapshot is None else snapshot)
+    if found is None and snapshot is None:
+        raise UnusableInput(
+            "the manifest names no snapshot; plumbline snapshot refresh publishes one"
+        )
+    if found is None:
+        raise UnusableInput(
+            f"there is no snapshot {snapshot}; plumbline snapshot status says which is current"
+        )
+    return found
 
 
 def publish(directory: Path, found: Publication, files: Files = SYSTEM) -> ExportReport:

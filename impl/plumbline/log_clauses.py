@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 import apsw
 
 from plumbline.damaged import as_number, as_text, every_row
-from plumbline.recounting import Pair, recounts
-from plumbline.replay_log import counted, foundation_of, links_from, manifest_of
-from plumbline.snapshots import live_contents, live_delta, torn
+from plumbline.recounting import Pair, live_recount, recounts
+from plumbline.replay_log import chain_at, foundation_of, links_from, manifest_of
+from plumbline.snapshots import live_delta, torn
 from plumbline_models.contract import Witness
 from plumbline_models.decisions.chaining import chained
 from plumbline_models.decisions.statistics import difference
@@ -30,16 +30,10 @@ def inexact(db: apsw.Connection) -> Iterator[Witness]:
 def miscounted(db: apsw.Connection) -> Iterator[Witness]:
     """Yield every key of which the live delta holds something else than it covers (ANC-2)."""
     delta, manifest = live_delta(db), manifest_of(db)
-    beginning, chain = foundation_of(db, manifest)
-    if delta is None or torn(delta) or delta.lo < beginning:
+    if delta is None or torn(delta) or delta.lo < foundation_of(db, manifest)[0]:
         return
-    query = "SELECT chain FROM log WHERE position = ?"
-    logged = chain if delta.hi == beginning else db.execute(query, (delta.hi,)).get
-    if logged == delta.chain:
-        right = counted(db, "position > ? AND position <= ?", (delta.lo, delta.hi))
-        held = dict(live_contents(db))
-        pairs = {key: Pair(held=held.get(key), right=right.get(key)) for key in {*held, *right}}
-        yield from _differing(db, "live", "the live delta", pairs)
+    if chain_at(db, manifest, delta.hi) == delta.chain:
+        yield from _differing(db, "live", "the live delta", live_recount(db, delta))
 
 
 def _differing(

@@ -6,7 +6,7 @@ nothing. Of a stream the batches before such a line are recorded, and how many l
 said; running it again is harmless, because an outcome that is logged is answered as repeated.
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -111,7 +111,7 @@ class _Counts:
             self._reject(handed, answer.reason.value, REFUSED[answer.reason])
         elif answer.repeated:
             self.repeated += 1
-            if self.keep is None or len(self.repeated_lines) < self.keep:
+            if self._has_room(self.repeated_lines):
                 self.repeated_lines.append(
                     RepeatedLine(line=handed.line, outcome=handed.outcome, position=answer.position)
                 )
@@ -127,12 +127,15 @@ class _Counts:
             and position - last.position == line - last.first
         ):
             self.new_lines[-1] = replace(last, last=line)
-        elif self.keep is None or len(self.new_lines) < self.keep:
+        elif self._has_room(self.new_lines):
             self.new_lines.append(NewLines(first=line, last=line, position=position))
+
+    def _has_room(self, lines: Sized) -> bool:
+        return self.keep is None or len(lines) < self.keep
 
     def _reject(self, handed: Handed, reason: str, because: str) -> None:
         self.rejected += 1
-        if self.keep is None or len(self.rejected_lines) < self.keep:
+        if self._has_room(self.rejected_lines):
             self.rejected_lines.append(
                 RejectedLine(
                     line=handed.line, outcome=handed.outcome, reason=reason, because=because

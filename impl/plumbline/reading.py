@@ -11,7 +11,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -51,16 +51,17 @@ def reading(
     file = _real(path)
     before = _signature(file)
     if any(one is not None and one[1] > 0 for one in before[1:]):
-        with _copied(path, file, before, scratch) as copy:
-            yield from _opened(path, newest, str(copy), apsw.SQLITE_OPEN_READWRITE)
+        with (
+            _copied(path, file, before, scratch) as copy,
+            _opened(path, newest, str(copy), apsw.SQLITE_OPEN_READWRITE) as db,
+        ):
+            yield db
         return
+    name = f"file:{quote(str(file))}?mode=ro&immutable=1"
+    flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
     try:
-        yield from _opened(
-            path,
-            newest,
-            f"file:{quote(str(file))}?mode=ro&immutable=1",
-            apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI,
-        )
+        with _opened(path, newest, name, flags) as db:
+            yield db
     except Exception:
         _unchanged(path, file, before)
         raise
@@ -76,8 +77,9 @@ def reading_beside_writers(
     SQLite notes the reader in what stands beside the database; the database is not changed. Raises
     ``UnusableInput`` as ``reading``, and ``CouldNotFinish`` when a writer would not let it in.
     """
-    file, flags = str(_real(path)), apsw.SQLITE_OPEN_READWRITE
-    yield from _opened(path, newest, file, flags, "BEGIN DEFERRED")
+    with _opened(path, newest, str(_real(path)), apsw.SQLITE_OPEN_READWRITE) as db:
+        db.execute("BEGIN DEFERRED")
+        yield db
 
 
 def _real(path: Path) -> Path:
@@ -146,9 +148,8 @@ def _elsewhere(file: Path, scratch: Path | None) -> Path:
     )
 
 
-def _opened(
-    path: Path, newest: int, name: str, flags: int, first: str = ""
-) -> Iterable[apsw.Connection]:
+@contextmanager
+def _opened(path: Path, newest: int, name: str, flags: int) -> Generator[apsw.Connection]:
     try:
         db = apsw.Connection(name, flags=flags)
     except apsw.CantOpenError as error:
@@ -160,7 +161,6 @@ def _opened(
         db.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
         _recognise(db, path, newest)
         db.pragma("query_only", 1)
-        db.execute(first)
         yield db
     finally:
         db.close()

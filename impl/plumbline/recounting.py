@@ -23,7 +23,7 @@ from plumbline.replay_log import (
     merged,
     statistics_of,
 )
-from plumbline.snapshots import contents, live_contents, live_delta, torn
+from plumbline.snapshots import Delta, contents, live_contents, live_delta, torn
 from plumbline_models.anchoring import Audited, Drift, GateId, PinId, SnapshotId
 from plumbline_models.decisions.statistics import Statistics
 
@@ -151,7 +151,11 @@ def _live_drifted(db: apsw.Connection) -> bool:
     delta, manifest = live_delta(db), manifest_of(db)
     if delta is None or torn(delta) or delta.epoch != manifest.epoch:
         return False
-    if delta.lo < foundation_of(db, manifest)[0]:
-        return False
+    return delta.lo >= foundation_of(db, manifest)[0] and bool(live_recount(db, delta))
+
+
+def live_recount(db: apsw.Connection, delta: Delta) -> dict[int, Pair]:
+    """Return, by key, where the live delta holds something else than the log makes."""
+    held = dict(live_contents(db))
     right = counted(db, "position > ? AND position <= ?", (delta.lo, delta.hi))
-    return dict(live_contents(db)) != right
+    return _differing(_compared({*held, *right}, held, right))

@@ -29,6 +29,7 @@ from msgspec import Struct
 from plumbline_spec.campaigns import HEADING, Bench, Campaign, Found, first_breach
 from plumbline_spec.case import Build, Case, Plan
 from plumbline_spec.clause_table import Progress
+from plumbline_spec.engines import not_applicable
 from plumbline_spec.meetings import CLAUSES, Meeting
 from plumbline_spec.pairing import Pairing, pair_up
 from plumbline_spec.repeating import finding, shrunk
@@ -57,13 +58,10 @@ of the likeliest: first a few of each, then more of some."""
 
 def run_interleave(case: Case[S, E, O, C], plan: Plan, progress: Progress) -> EngineReport:
     """Take every meeting of the machine's events in every mode; hold the engine to its controls."""
-    name = case.machine.name
     if case.shared is None:
         by_steps = "its events are steps of several processes already"
         why = by_steps if case.by_steps else "the host has one client at a time"
-        return EngineReport(
-            machine=name, engine=ENGINE, verdict=Verdict.NOT_APPLICABLE, summary=why
-        )
+        return not_applicable(case, ENGINE, why)
     pairing = pair_up(case.machine, case.meeting_scopes or case.scopes[plan.profile.name].descend)
     progress(f"{len(pairing.meetings)} meetings")
     with on_one_core(), Bench(case.machine, case.shared()) as bench:

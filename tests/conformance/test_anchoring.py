@@ -55,7 +55,7 @@ from plumbline_spec.engines import run_descend, run_lockstep
 from plumbline_spec.explore import explore
 from plumbline_spec.meetings import OBSERVE, Ask, Meeting, Send
 from plumbline_spec.report import EngineReport, Verdict
-from tests.anchoring import draft, recording
+from tests.anchoring import draft, drop_triggers, recording
 from tests.mutants import Mutant, plant
 from tests.plans import PLAN
 
@@ -208,8 +208,7 @@ def test_queries_find_what_the_clauses_find(clause: str, statement: str) -> None
     with hosting(*EVERYTHING) as host:
         db = host.connection
         assert [*QUERIES[clause](db)] == []
-        for (trigger,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'"):
-            db.execute(f"DROP TRIGGER {trigger}")
+        drop_triggers(db)
         db.execute(statement)
         found = [str(one) for one in QUERIES[clause](db)]
         assert found
@@ -249,8 +248,7 @@ def test_an_audit_of_rows_is_that_of_the_state(
     before = (one for one in EVERYTHING if truncated or not isinstance(one, Truncate))
     with hosting(*before, *more) as host:
         db = host.connection
-        for (trigger,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'"):
-            db.execute(f"DROP TRIGGER {trigger}")
+        drop_triggers(db)
         for statement in statements:
             db.execute(statement)
         state = host.observe()

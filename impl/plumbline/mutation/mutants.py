@@ -56,7 +56,7 @@ class Part(Struct, frozen=True):
         return name not in self.without and (self.only is None or name in self.only)
 
 
-STORES = frozenset({"_Held", "MemoryStore", "FolderStore"})
+STORES = frozenset({"_Lockable", "MemoryStore", "FolderStore"})
 """Files, which the judge does not look at; tests of their own do."""
 HANDED_AGAIN = frozenset({"logged_at"})
 """What a process finds that asks again; the machine refuses it before it takes a step."""
